@@ -1,0 +1,247 @@
+"""From a recipe to a model with its parts; every incompatibility is told before weights are read.
+
+``plan`` resolves names, options and tags. ``assemble`` builds: backbone, part state, ``reshape``
+of all parts, heads, ``prepare`` of all parts. Loading an artifact replays the same two steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from hub_core.catalog import Catalog, Provided
+from hub_core.declare import AT_START, TAGS, Tags, Task
+from hub_core.errors import HubError, IncompatibleError, OptionsError, UnknownMethodError, listed
+from hub_core.model import Backbone, Head, TaskModel, tensors_of
+from hub_core.part import Chosen, Context, Part
+from hub_core.recipe import Choice, Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A method chosen in a recipe, with its checked options."""
+
+    provided: Provided
+    options: Any
+
+    @property
+    def label(self) -> str:
+        """Kind and name, such as ``strategy lora``."""
+        return f"{self.provided.kind} {self.provided.method.name}"
+
+    def tags(self, which: str) -> frozenset[str]:
+        """Return the method's ``requires``, ``provides`` or ``removes`` for these options."""
+        tags: Tags = getattr(self.provided.method, which)
+        return frozenset(tags(self.options) if callable(tags) else tags)
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """A recipe whose names, options and tags hold.
+
+    Args:
+        recipe: The recipe.
+        backbone: Its backbone.
+        heads: Task name to head.
+        parts: Strategies, then compressors, in the recipe's order.
+        needs: For each part, the tags that later parts require.
+    """
+
+    recipe: Recipe
+    backbone: Resolved
+    heads: Mapping[str, Resolved]
+    parts: tuple[Resolved, ...]
+    needs: tuple[frozenset[str], ...]
+
+    def methods(self) -> list[Resolved]:
+        """Return all chosen methods: backbone, heads, parts."""
+        return [self.backbone, *self.heads.values(), *self.parts]
+
+
+def plan(recipe: Recipe, catalog: Catalog, ctx: Context) -> Blueprint:
+    """Resolve and check a recipe, reading no weights.
+
+    Raises:
+        IncompatibleError: Requirements that are not met; all of them are listed.
+        OptionsError: Options that do not fit, of all methods together.
+        UnknownMethodError: A name that no plugin provides.
+    """
+    backbone, heads, parts = _resolve_all(recipe, catalog)
+    able = backbone.tags("provides")
+    able |= backbone.provided.factory().plan(backbone.options, ctx)
+    problems = _unmet_heads(backbone, heads, able)
+    tags = AT_START | able | _head_tags(heads)
+    tags |= {"several-tasks" if len(heads) > 1 else "single-task"}
+    problems += _unmet_parts(parts, tags)
+    if problems:
+        raise IncompatibleError(f"these do not compose:{listed(problems)}",
+                                hint="take one of them out, or change the order")  # fmt: skip
+    needs = [frozenset().union(*(p.tags("requires") for p in parts[i + 1 :]))
+             for i in range(len(parts))]  # fmt: skip
+    return Blueprint(recipe, backbone, heads, tuple(parts), tuple(needs))
+
+
+def _resolve_all(
+    recipe: Recipe, catalog: Catalog
+) -> tuple[Resolved, dict[str, Resolved], list[Resolved]]:
+    """Resolve every choice, gathering unknown names and unfit options of all of them."""
+    failures: list[HubError] = []
+
+    def resolve(kind: Any, choice: Choice) -> Any:
+        try:
+            found = catalog.find(kind, choice.name)
+            return Resolved(found, found.options(choice.options))
+        except (OptionsError, UnknownMethodError) as error:
+            failures.append(error)
+            return None
+
+    backbone = resolve("backbone", recipe.backbone)
+    heads = {name: resolve("head", task.head) for name, task in recipe.tasks.items()}
+    parts = [resolve("strategy", choice) for choice in recipe.strategies]
+    parts += [resolve("compressor", choice) for choice in recipe.compressors]
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        text = listed(f"{e.message.replace(chr(10), ' ')} ({e.hint})" for e in failures)
+        raise type(failures[0])(f"{len(failures)} choices of the recipe cannot be used:{text}")
+    return backbone, heads, parts
+
+
+def _unmet_heads(
+    backbone: Resolved, heads: Mapping[str, Resolved], able: frozenset[str]
+) -> list[str]:
+    return [
+        f"{head.label} of task {name} needs '{tag}' ({TAGS[tag]}), "
+        f"which {backbone.label} does not give"
+        for name, head in heads.items()
+        for tag in sorted(head.tags("requires") - able)
+    ]
+
+
+def _head_tags(heads: Mapping[str, Resolved]) -> frozenset[str]:
+    """Return what is true of every head."""
+    return frozenset.intersection(*(head.tags("provides") for head in heads.values()))
+
+
+def _unmet_parts(parts: Sequence[Resolved], tags: frozenset[str]) -> list[str]:
+    problems = []
+    taker: dict[str, str] = {}
+    for part in parts:
+        for tag in sorted(part.tags("requires") - tags):
+            who = f"{taker[tag]} has taken it away" if tag in taker else "nothing here gives it"
+            problems.append(f"{part.label} needs '{tag}' ({TAGS[tag]}), but {who}")
+        taker.update({tag: part.label for tag in part.tags("removes")})
+        tags = (tags | part.tags("provides")) - part.tags("removes")
+    return problems
+
+
+@dataclass(slots=True)
+class Built:
+    """A model with its parts, ready to train or to be filled.
+
+    Args:
+        model: The model.
+        parts: Its parts, in order.
+        contexts: Each part's context.
+        base: Parameters of the untouched backbone.
+        base_buffers: Its persistent buffers, with a copy of their values.
+        names: Every parameter's name after the last ``prepare``.
+    """
+
+    model: TaskModel
+    parts: list[Part]
+    contexts: list[Context]
+    base: Chosen
+    base_buffers: dict[str, tuple[Tensor, Tensor]]
+    names: dict[nn.Parameter, str]
+
+    def delta(self, chosen: Iterable[nn.Parameter]) -> dict[str, Tensor]:
+        """Return all that is not an untouched base tensor, by name.
+
+        Args:
+            chosen: Every parameter that was ever chosen.
+        """
+        touched = set(chosen)
+        buffers = {id(now): (now, old) for now, old in self.base_buffers.values()}
+        delta = {}
+        for name, tensor in tensors_of(self.model).items():
+            if isinstance(tensor, nn.Parameter):
+                keep = tensor not in self.base or tensor in touched
+            else:
+                keep = id(tensor) not in buffers or not torch.equal(*buffers[id(tensor)])
+            if keep:
+                delta[name] = tensor
+        return delta
+
+    def check_unchanged(self) -> None:
+        """Assert that no parameter came or went since the last ``prepare``."""
+        if set(self.model.parameters()) != set(self.names):
+            raise RuntimeError("a part added or removed parameters outside reshape and prepare")
+
+    def finalize(self) -> None:
+        """Turn the trained model into the served one, and check that it is plain."""
+        for part, ctx in zip(self.parts, self.contexts, strict=True):
+            with torch.no_grad():
+                part.finalize(self.model, ctx)
+        for name, module in self.model.named_modules():
+            if parametrize.is_parametrized(module):
+                raise RuntimeError(f"a part left a parametrization on {name} after finalize")
+        self.model.eval().requires_grad_(False)
+
+    def part_states(self) -> list[dict[str, Any]]:
+        """Return every part's state."""
+        return [part.state_dict() for part in self.parts]
+
+
+def assemble(
+    blueprint: Blueprint,
+    tasks: Sequence[Task],
+    ctx: Context,
+    states: Sequence[Mapping[str, Any]] | None = None,
+) -> Built:
+    """Build the model; global random state is left as it was found.
+
+    Args:
+        blueprint: What to build.
+        tasks: The tasks with their labels, in the blueprint's order.
+        ctx: The context; each part gets it with its own ``needs``.
+        states: Each part's state, when an artifact or a checkpoint is replayed.
+    """
+    seed = blueprint.recipe.training.seed
+    ctx = replace(ctx, tasks=tuple(tasks), generator=torch.Generator().manual_seed(seed))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbone: Backbone = blueprint.backbone.provided.factory().load(
+            blueprint.backbone.options, ctx
+        )
+        parts = [part.provided.factory()(part.options) for part in blueprint.parts]
+        for part, state in zip(parts, states or (), strict=bool(states)):
+            part.load_state_dict(state)
+        contexts = [replace(ctx, needs=needs) for needs in blueprint.needs]
+        model = TaskModel(backbone, {})
+        for part, own in zip(parts, contexts, strict=True):
+            part.reshape(model, own)
+        for task in tasks:
+            model.heads[task.name] = _head(blueprint.heads[task.name], task, backbone)
+        model.to(ctx.device)  # before the snapshot: moving a buffer makes a new object
+        base = frozenset(backbone.parameters()) - backbone.fresh
+        buffers = {
+            name: (tensor, tensor.clone())
+            for name, tensor in tensors_of(backbone).items()
+            if not isinstance(tensor, nn.Parameter)
+        }
+        for part, own in zip(parts, contexts, strict=True):
+            part.prepare(model, own)
+        model.to(ctx.device)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    return Built(model, parts, contexts, base, buffers, names)
+
+
+def _head(resolved: Resolved, task: Task, backbone: Backbone) -> Head:
+    head: Head = resolved.provided.factory()(resolved.options, task, backbone)
+    return head

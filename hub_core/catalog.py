@@ -1,0 +1,300 @@
+"""Find installed plugins and resolve the methods they announce; the only user of pluggy.
+
+Looking for plugins reads metadata and imports nothing; listing methods imports the light plugin
+modules; using a method imports its factory. A plugin that fails is data here, never an exception,
+until something of it is asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Literal
+
+from hub_core import __version__
+from hub_core.declare import KINDS, Kind, Method
+from hub_core.errors import (
+    AmbiguousMethodError,
+    OptionsError,
+    PluginError,
+    UnknownMethodError,
+    listed,
+    near,
+)
+
+if TYPE_CHECKING:
+    from hub_core.options import Options
+
+GROUP = "hub_core"
+_CORE_REQUIREMENT = re.compile(r"^Requires-Dist:\s*(hub[-_.]core\b.*)$", re.MULTILINE | re.I)
+_HOOKS: Mapping[Kind, str] = {
+    "backbone": "hub_backbones",
+    "head": "hub_heads",
+    "strategy": "hub_strategies",
+    "compressor": "hub_compressors",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """An installed plugin and whether it can be used.
+
+    Args:
+        name: The entry point's name.
+        module: The module the entry point names.
+        distribution: The installed distribution that brings it.
+        version: That distribution's version.
+        status: ``ok`` also before it was imported; then ``broken`` if that failed.
+        reason: Why it cannot be used, as a sentence; empty when it can.
+    """
+
+    name: str
+    module: str
+    distribution: str
+    version: str
+    status: Literal["ok", "disabled", "incompatible", "broken"] = "ok"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Provided:
+    """A method together with its kind and the plugin that provides it."""
+
+    kind: Kind
+    method: Method
+    plugin: Plugin
+
+    @property
+    def full_name(self) -> str:
+        """Name that is unambiguous among all plugins, such as ``hub-peft:lora``."""
+        return f"{self.plugin.name}:{self.method.name}"
+
+    def factory(self) -> Any:
+        """Import the method's factory.
+
+        Raises:
+            PluginError: The factory cannot be imported.
+        """
+        return _load(self, self.method.factory)
+
+    def options_class(self) -> type[Options]:
+        """Import the model of the method's options.
+
+        Raises:
+            PluginError: The model cannot be imported.
+        """
+        return _load(self, self.method.options)  # type: ignore[no-any-return]
+
+    def options(self, values: Mapping[str, Any]) -> Options:
+        """Check ``values`` and return the method's options.
+
+        Raises:
+            OptionsError: Something does not fit; the message lists everything.
+        """
+        model = self.options_class()
+        from pydantic import ValidationError
+
+        try:
+            return model(**values)
+        except ValidationError as error:
+            problems = [_option_problem(e, model.model_fields) for e in error.errors()]
+            raise OptionsError(
+                f"{self.kind} {self.method.name}: these options do not fit:{listed(problems)}",
+                hint=f"'hub show {self.method.name}' lists every option with its bounds",
+            ) from None
+
+
+def _option_problem(error: Mapping[str, Any], known: Iterable[str]) -> str:
+    where = ".".join(str(part) for part in error["loc"]) or "options"
+    if error["type"] == "extra_forbidden":
+        return f"{where}: there is no such option{_sep(near(where, known))}"
+    if error["type"] == "missing":
+        return f"{where}: must be given"
+    text = error["msg"].removeprefix("Value error, ")
+    return f"{where} = {error['input']!r}: {text[0].lower()}{text[1:]}"
+
+
+def _sep(text: str) -> str:
+    return f"; {text}" if text else ""
+
+
+def _load(provided: Provided, target: str) -> Any:
+    module, _, name = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except Exception as error:
+        raise PluginError(
+            f"plugin {provided.plugin.name} cannot load {target} for {provided.method.name}: "
+            f"{type(error).__name__}: {error}",
+            hint=f"reinstall {provided.plugin.distribution}, or report this to its authors",
+        ) from error
+
+
+class Catalog:
+    """The plugins of this environment and the methods they provide."""
+
+    def __init__(self, plugins: Iterable[Plugin]) -> None:
+        self._plugins = {plugin.name: plugin for plugin in plugins}
+        self._methods: list[Provided] | None = None
+
+    def plugins(self, *, imported: bool = False) -> list[Plugin]:
+        """Return all plugins by name; ``imported`` also imports them, to find broken ones."""
+        if imported:
+            self.methods()
+        return sorted(self._plugins.values(), key=lambda plugin: plugin.name)
+
+    def methods(self, kind: Kind | None = None) -> list[Provided]:
+        """Return what usable plugins provide, by kind and name."""
+        if self._methods is None:
+            self._methods = []
+            for plugin in self.plugins():
+                if plugin.status == "ok":
+                    self._methods += self._import(plugin)
+            self._methods.sort(key=lambda p: (KINDS.index(p.kind), p.method.name, p.plugin.name))
+        return [p for p in self._methods if kind in (None, p.kind)]
+
+    def _import(self, plugin: Plugin) -> list[Provided]:
+        try:
+            return list(_announced(plugin))
+        except (Exception, SystemExit) as error:
+            reason = f"{type(error).__name__}: {error}".replace("\n", " ")
+            self._plugins[plugin.name] = replace(plugin, status="broken", reason=reason)
+            return []
+
+    def find(self, kind: Kind, name: str) -> Provided:
+        """Return the one method that ``name`` means: ``lora`` or ``hub-peft:lora``.
+
+        Raises:
+            UnknownMethodError: No plugin provides it; near names and broken plugins are told.
+            AmbiguousMethodError: Several plugins do; all are listed.
+            PluginError: The plugin named before the colon cannot be used.
+        """
+        plugin, _, bare = name.rpartition(":")
+        if plugin:
+            self._require_usable(plugin)
+        found = [
+            p
+            for p in self.methods(kind)
+            if p.method.name == bare and plugin in ("", p.plugin.name)
+        ]
+        if len(found) > 1:
+            choices = " or ".join(f"'{p.full_name}'" for p in found)
+            raise AmbiguousMethodError(
+                f"{kind} '{name}' is provided by {len(found)} plugins", hint=f"write {choices}"
+            )
+        if not found:
+            raise self._unknown(kind, bare)
+        return found[0]
+
+    def _require_usable(self, name: str) -> None:
+        self.methods()
+        plugin = self._plugins.get(name)
+        if plugin is None:
+            raise PluginError(
+                f"no plugin named '{name}' is installed",
+                hint=near(name, self._plugins) or "'hub plugins' lists the installed ones",
+            )
+        if plugin.status != "ok":
+            raise PluginError(
+                f"plugin {name} is {plugin.status}: {plugin.reason}",
+                hint=f"repair or uninstall {plugin.distribution} {plugin.version}",
+            )
+
+    def _unknown(self, kind: Kind, name: str) -> UnknownMethodError:
+        hints = [near(name, (p.method.name for p in self.methods(kind)))]
+        elsewhere = sorted({p.kind for p in self.methods() if p.method.name == name})
+        hints += [f"there is a {other} of that name" for other in elsewhere]
+        hints += [
+            f"plugin {p.name} is {p.status} ({p.reason})"
+            for p in self.plugins()
+            if p.status != "ok"
+        ]
+        hints.append(f"'hub methods --kind {kind}' lists what is installed")
+        return UnknownMethodError(
+            f"no installed plugin provides a {kind} named '{name}'",
+            hint="; ".join(hint for hint in hints if hint),
+        )
+
+
+def _announced(plugin: Plugin) -> Iterator[Provided]:
+    """Import a plugin and yield its methods; any failure is the caller's to record."""
+    import pluggy
+
+    from hub_core.spec import HubSpecs
+
+    manager = pluggy.PluginManager("hub_core")
+    manager.add_hookspecs(HubSpecs)
+    with contextlib.redirect_stdout(sys.stderr):  # a plugin that prints must not spoil --json
+        manager.register(importlib.import_module(plugin.module), name=plugin.name)
+        manager.check_pending()  # a misspelt hook is an error, not silence
+        for kind, hook in _HOOKS.items():
+            seen: set[str] = set()
+            for method in _flat(hook, getattr(manager.hook, hook)()):
+                if method.name in seen:
+                    raise ValueError(f"{hook} yields two methods named {method.name!r}")
+                seen.add(method.name)
+                yield Provided(kind, method, plugin)
+
+
+def _flat(hook: str, results: Iterable[Iterable[Method]]) -> Iterator[Method]:
+    for result in results:
+        for method in result:
+            if not isinstance(method, Method):
+                raise TypeError(f"{hook} must yield Method, not {type(method).__name__}")
+            yield method
+
+
+def _discover() -> Iterator[Plugin]:
+    """Yield every plugin of this environment in one pass over the distributions."""
+    allowed = os.environ.get("HUB_PLUGINS")
+    names = None if allowed is None else {name.strip() for name in allowed.split(",")}
+    taken: dict[str, str] = {}
+    seen: set[str] = set()
+    for distribution in metadata.distributions():
+        text = distribution.read_text("entry_points.txt")
+        if not text or f"[{GROUP}]" not in text.replace(" ", ""):
+            continue
+        label = (distribution.metadata["Name"] or "unnamed").lower().replace("_", "-")
+        if label in seen:  # the same distribution again, further down sys.path
+            continue
+        seen.add(label)
+        for point in distribution.entry_points.select(group=GROUP):
+            plugin = Plugin(point.name, point.value, label, distribution.version)
+            if names is not None and point.name not in names:
+                yield replace(plugin, status="disabled", reason="HUB_PLUGINS does not name it")
+            elif point.name in taken:
+                reason = f"{taken[point.name]} brings a plugin of that name too"
+                yield replace(plugin, name=f"{point.name}@{label}", status="broken", reason=reason)
+            else:
+                taken[point.name] = label
+                yield _compatible(plugin, distribution.read_text("METADATA") or "")
+
+
+def _compatible(plugin: Plugin, text: str) -> Plugin:
+    """Mark a plugin that was made for another core, known before it is imported."""
+    match = _CORE_REQUIREMENT.search(text)
+    if match is None:
+        return plugin
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        requirement = Requirement(match[1])
+    except InvalidRequirement as error:
+        return replace(plugin, status="broken", reason=f"its metadata: {error}".replace("\n", " "))
+    if requirement.specifier.contains(__version__, prereleases=True):
+        return plugin
+    reason = f"it needs hub-core {requirement.specifier}, this is {__version__}"
+    return replace(plugin, status="incompatible", reason=reason)
+
+
+@functools.cache
+def installed() -> Catalog:
+    """Return the catalog of this environment, found once per process."""
+    return Catalog(_discover())

@@ -1,0 +1,170 @@
+"""Recipes: one backbone, one head per task, strategies, compressors and how to train.
+
+TOML or a mapping becomes one frozen ``Recipe``, with every problem told at once. Method names and
+their options are checked later, by the catalog, because the core knows no method by name.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hub_core.errors import RecipeError, listed, near
+
+TASK_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Choice(BaseModel):
+    """A method by name, with its options beside the name: ``{name = "lora", r = 16}``."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options as given, not yet checked."""
+        return dict(self.model_extra or {})
+
+
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+Files = str | list[str]
+
+
+class TaskRecipe(_Strict):
+    """A task: its head and its data.
+
+    ``validation`` and ``test`` are files, or shares of ``data`` that are split off with the seed,
+    keeping the labels' shares; ``0`` splits nothing off.
+    """
+
+    head: Choice
+    data: Files | None = None
+    validation: Files | Share | Literal[0] = 0.1
+    test: Files | Share | Literal[0] = 0.1
+    columns: dict[str, str] = Field(default_factory=dict)
+    labels: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _shares_leave_something(self) -> TaskRecipe:
+        shares = [s for s in (self.validation, self.test) if isinstance(s, (int, float))]
+        if sum(shares) >= 1:
+            raise ValueError("validation and test together take all of the data")
+        return self
+
+
+class Training(_Strict):
+    """How to train; rates in [0, 1], lengths in tokens."""
+
+    epochs: int = Field(3, ge=1, description="passes over the training data, over all stages")
+    learning_rate: float | None = Field(None, gt=0, description="default: the strategy's own")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's decay, not for biases and norms")
+    warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps with a rising rate")
+    batch_tokens: int = Field(1024, ge=1, description="tokens in a batch, padding included")
+    batch_examples: int = Field(32, ge=1, description="examples in a batch, at most")
+    clip: float = Field(1.0, ge=0, description="largest gradient norm; 0 never clips")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="of the computation")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
+    threads: int = Field(0, ge=0, description="processor threads; 0 leaves one core free")
+    seed: int = Field(0, ge=0, lt=2**32, description="feeds every random choice")
+    metric: str = Field("", description="what the best checkpoint is chosen by; default: the head's")
+    patience: int = Field(0, ge=0, description="epochs without a gain before stopping; 0: never")
+    checkpoint_steps: int = Field(0, ge=0, description="steps between checkpoints; 0: every epoch")
+
+
+class Recipe(_Strict):
+    """Everything that decides a training run."""
+
+    backbone: Choice
+    tasks: dict[str, TaskRecipe] = Field(min_length=1)
+    strategies: list[Choice] = Field(default_factory=list)
+    compressors: list[Choice] = Field(default_factory=list)
+    training: Training = Field(default_factory=lambda: Training())
+
+    @model_validator(mode="after")
+    def _task_names(self) -> Recipe:
+        for name in self.tasks:
+            if not TASK_NAME.fullmatch(name):
+                raise ValueError(f"task {name!r}: use lowercase letters, digits, '-' and '_'")
+        return self
+
+
+def parse(values: Mapping[str, Any], *, source: str = "recipe") -> Recipe:
+    """Return the recipe that ``values`` describe.
+
+    Raises:
+        RecipeError: Something is missing, unknown or out of bounds; all of it is listed.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        problems = dict.fromkeys(_problem(e) for e in error.errors())
+        raise RecipeError(
+            f"{source}: this is not a complete recipe:{listed(problems)}",
+            hint="'hub init' writes a commented recipe to start from",
+        ) from None
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """Read a TOML recipe into a plain mapping, its data files relative to its own folder.
+
+    Raises:
+        RecipeError: The file is missing, not UTF-8 or not TOML.
+    """
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise RecipeError(
+            f"{path}: there is no such recipe", hint="'hub init' writes one"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path}: is not TOML: {error}") from None
+    for task in _tables(values.get("tasks")):
+        for key in ("data", "validation", "test"):
+            if key in task:
+                task[key] = _beside(path, task[key])
+    return values
+
+
+def _tables(value: Any) -> list[dict[str, Any]]:
+    if not isinstance(value, dict):
+        return []
+    return [table for table in value.values() if isinstance(table, dict)]
+
+
+def _beside(path: Path, value: Any) -> Any:
+    """Resolve file names relative to the recipe's folder; leave everything else alone."""
+    if isinstance(value, list):
+        return [_beside(path, item) for item in value]
+    return str(path.parent / value) if isinstance(value, str) else value
+
+
+def _problem(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"] if part not in _UNION_BRANCHES)
+    if error["type"] == "extra_forbidden":
+        hint = near(str(error["loc"][-1]), _KEYS)
+        return f"{where}: there is no such key{'; ' + hint if hint else ''}"
+    if error["type"] == "missing":
+        return f"{where}: must be given"
+    text = error["msg"].removeprefix("Value error, ")
+    return f"{where}: {text[0].lower()}{text[1:]}" if where else text
+
+
+_UNION_BRANCHES = {"str", "list[str]", "constrained-float", "literal[0]"}
+_KEYS = {key for model in (TaskRecipe, Training, Recipe) for key in model.model_fields}

@@ -1,0 +1,486 @@
+"""The training loop, the only caller of the parts' training methods.
+
+    stages ← the part that brings some, else one stage
+    timeline ← select, asked for every clock before the first step
+    for stage in stages:
+        for epoch in stage:
+            for each step:
+                batch ← next_task, or all tasks' batches in random order
+                loss ← the head's loss; on_loss of every part may add terms and scale them
+                backward; clip; on_gradients
+                rate ← base · (schedule or warm-up and decay) · learning_rate of every part
+                optimizer step; on_step_end
+                now and then: checkpoint
+            metrics ← validation
+            a better metric than ever: snapshot of parameters, buffers and part states
+            on_evaluation
+    restore the best snapshot
+
+Every random choice comes from the seed, so a run resumed from a checkpoint goes on bit for bit
+as it would have without the break (on CPU).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from hub_core.build import Built
+from hub_core.data import batches_of
+from hub_core.declare import Clock, Stage
+from hub_core.errors import TrainingError
+from hub_core.model import Batch, Losses, Row, tensors_of
+from hub_core.modes import set_modes
+from hub_core.part import Chosen, Part, ParameterOptions
+from hub_core.recipe import Training
+
+Metrics = Mapping[str, Mapping[str, float]]
+"""Task name to metric name to value."""
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Return the device to use.
+
+    Raises:
+        TrainingError: The device that was asked for is not there.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
+    if wanted == "auto":
+        return torch.device(next(name for name in ("cuda", "mps", "cpu") if there[name]))
+    if not there[wanted]:
+        raise TrainingError(f"there is no {wanted} device here", hint="use --device auto")
+    return torch.device(wanted)
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """Return ``bf16`` or ``fp32``; ``auto`` takes bf16 where the device computes in it fast."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    fast = device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
+    return "bf16" if fast else "fp32"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point of a run: stage number, clock in the stage, steps done over all stages."""
+
+    stage: int
+    clock: Clock
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is known before the first step.
+
+    Args:
+        stages: The stages.
+        epochs: Epochs of each stage.
+        epoch_steps: Optimizer steps in an epoch.
+        changes: Total steps done → what trains from then on, where it changes.
+    """
+
+    stages: tuple[Stage, ...]
+    epochs: tuple[int, ...]
+    epoch_steps: int
+    changes: Mapping[int, Chosen]
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return sum(self.epochs) * self.epoch_steps
+
+    @property
+    def ever(self) -> Chosen:
+        """Every parameter that is ever chosen."""
+        return frozenset().union(*self.changes.values())
+
+    def moment(self, total: int) -> Moment:
+        """Return the point at which ``total`` steps are done."""
+        done = total
+        for number, (stage, epochs) in enumerate(zip(self.stages, self.epochs, strict=True)):
+            steps = epochs * self.epoch_steps
+            if done < steps or number == len(self.stages) - 1:
+                epoch = done // self.epoch_steps
+                return Moment(number, Clock(done, steps, epoch, epochs, stage.name), total)
+            done -= steps
+        raise AssertionError("a plan has at least one stage")
+
+
+def plan_stages(parts: Sequence[Part], contexts: Sequence[Any], epochs: int) -> list[Stage]:
+    """Return the stages of the one part that brings some, else a single stage."""
+    for part, ctx in zip(parts, contexts, strict=True):
+        if stages := part.stages(ctx):
+            return list(stages)
+    return [Stage()]
+
+
+def stage_epochs(stages: Sequence[Stage], epochs: int) -> tuple[int, ...]:
+    """Divide epochs among stages by their shares, at least one each."""
+    whole = sum(stage.share for stage in stages)
+    return tuple(max(1, round(epochs * stage.share / whole)) for stage in stages)
+
+
+def plan_run(built: Built, epochs: int, epoch_steps: int) -> Plan:
+    """Ask every part what trains when, and return the plan of the whole run.
+
+    Raises:
+        TrainingError: At some moment nothing would train.
+    """
+    stages = tuple(plan_stages(built.parts, built.contexts, epochs))
+    plan = Plan(stages, stage_epochs(stages, epochs), epoch_steps, {})
+    changes: dict[int, Chosen] = {}
+    last: Chosen | None = None
+    for total in range(plan.steps):
+        clock = plan.moment(total).clock
+        chosen = chosen_at(built, clock)
+        if not chosen:
+            raise TrainingError(
+                f"nothing would train in step {clock.step} of stage {clock.stage}",
+                hint="choose a strategy that trains something, or a smaller part of the model",
+            )
+        if chosen != last:
+            changes[total] = last = chosen
+    return Plan(plan.stages, plan.epochs, epoch_steps, changes)
+
+
+def chosen_at(built: Built, clock: Clock) -> Chosen:
+    """Return what trains at a time: heads and fresh parameters, widened, then narrowed."""
+    chosen = built.model.head_parameters() | built.model.backbone.fresh
+    for narrows in (False, True):
+        for part in built.parts:
+            if part.narrows is narrows:
+                chosen = part.select(built.model, chosen, clock)
+    return chosen
+
+
+@dataclass(slots=True)
+class Best:
+    """The best evaluation so far, and everything that came with it."""
+
+    score: float = -math.inf
+    epoch: int = -1
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    states: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a run has done: total steps, finished epochs, the best evaluation, its history."""
+
+    total: int = 0
+    best: Best = field(default_factory=Best)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    stale: int = 0
+
+
+Report = Callable[[str, Mapping[str, Any]], None]
+"""Told of ``step``, ``epoch`` and ``stop`` with their figures."""
+
+
+class Loop:
+    """One training run over an assembled model.
+
+    Args:
+        built: The model and its parts.
+        rows: Training rows by task.
+        settings: The recipe's training section.
+        validate: Returns validation metrics by task, or None where there is no validation data.
+        score: Returns the number that the best snapshot is chosen by.
+        report: Told what happens.
+        checkpoint: Called with the loop when a checkpoint is due.
+    """
+
+    def __init__(
+        self,
+        built: Built,
+        rows: Mapping[str, Sequence[Row]],
+        settings: Training,
+        *,
+        validate: Callable[[], Metrics] | None = None,
+        score: Callable[[Metrics], float] = lambda _: 0.0,
+        report: Report = lambda *_: None,
+        checkpoint: Callable[[Loop], None] | None = None,
+    ) -> None:
+        self.built, self.rows, self.settings = built, rows, settings
+        self.validate, self.score, self.report = validate, score, report
+        self.checkpoint = checkpoint
+        self.model, self.parts = built.model, built.parts
+        device = built.contexts[0].device if built.contexts else next(self.model.parameters()).device
+        precision = choose_precision(settings.precision, device)
+        self.accelerator = Accelerator(
+            cpu=device.type == "cpu", mixed_precision="bf16" if precision == "bf16" else "no"
+        )
+        if self.accelerator.num_processes > 1:
+            raise TrainingError(
+                "training in several processes is not supported", hint="start a single process"
+            )
+        self.device = device
+        self.plan = plan_run(built, settings.epochs, sum(map(len, self._batches(0).values())))
+        for ctx in built.contexts:
+            ctx.steps = self.plan.steps
+        self.progress = Progress()
+        self.optimizer = self._optimizer()
+
+    # -- what goes in
+
+    def _generator(self, *numbers: int) -> torch.Generator:
+        mixed = random.Random(repr((self.settings.seed, *numbers))).getrandbits(63)
+        return torch.Generator().manual_seed(mixed)
+
+    def _batches(self, epoch: int) -> dict[str, list[list[Row]]]:
+        tokens, most = self.settings.batch_tokens, self.settings.batch_examples
+        return {
+            task: batches_of(rows, tokens, most, self._generator(epoch, number))
+            for number, (task, rows) in enumerate(self.rows.items())
+        }
+
+    def epoch_batches(self, epoch: int, start: int) -> list[tuple[str, list[Row]]]:
+        """Return an epoch's batches in order, whichever step of it comes next.
+
+        Args:
+            epoch: Number of the epoch over all stages.
+            start: Total steps before the epoch.
+        """
+        batches = self._batches(epoch)
+        order = [task for task, found in batches.items() for _ in found]
+        mixed = torch.randperm(len(order), generator=self._generator(epoch, -1)).tolist()
+        sequence = [order[index] for index in mixed]
+        tasks = list(batches)
+        for offset in range(len(sequence)):
+            clock = self.plan.moment(start + offset).clock
+            asked = (part.next_task(tasks, clock) for part in self.parts)
+            sequence[offset] = next((task for task in asked if task), sequence[offset])
+        taken = dict.fromkeys(batches, 0)
+        result = []
+        for task in sequence:
+            result.append((task, batches[task][taken[task] % len(batches[task])]))
+            taken[task] += 1
+        return result
+
+    # -- the optimizer
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        groups = self._groups()
+        for part, ctx in zip(self.parts, self.built.contexts, strict=True):
+            if own := part.optimizer(groups, ctx):
+                return own
+        fused = self.device.type in ("cpu", "cuda")
+        return torch.optim.AdamW(groups, lr=0.0, fused=fused)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Return parameter groups over all that is ever chosen, in the order of the names."""
+        own: dict[nn.Parameter, ParameterOptions] = {}
+        for part in self.parts:
+            own.update(part.optimizer_options(self.model))
+        ever = [(p, name) for p, name in self.built.names.items() if p in self.plan.ever]
+
+        def key(item: tuple[nn.Parameter, str]) -> tuple[float, float]:
+            options = own.get(item[0], ParameterOptions())
+            usual = self.settings.weight_decay if item[0].ndim > 1 else 0.0
+            decay = usual if options.weight_decay is None else options.weight_decay
+            return options.scale, decay
+
+        grouped = groupby(sorted(ever, key=lambda item: (key(item), item[1])), key=key)
+        return [
+            {"params": [p for p, _ in items], "scale": scale, "weight_decay": decay, "lr": 0.0}
+            for (scale, decay), items in grouped
+        ]
+
+    def base_rate(self, stage: int) -> float:
+        """Return a stage's base rate: its own, the recipe's, a strategy's, or 1e-3."""
+        if (own := self.plan.stages[stage].learning_rate) is not None:
+            return own
+        if self.settings.learning_rate is not None:
+            return self.settings.learning_rate
+        hints = (part.learning_rate_hint for part in self.parts)
+        return next((hint for hint in hints if hint is not None), 1e-3)
+
+    def rate_factor(self, clock: Clock) -> float:
+        """Return the factor on the base rate: schedule or warm-up and decay, times all parts'."""
+        own = (part.schedule(clock) for part in self.parts)
+        factor = next((value for value in own if value is not None), None)
+        if factor is None:
+            warm = math.ceil(self.settings.warmup * clock.steps)
+            rising = (clock.step + 1) / (warm + 1)
+            falling = (clock.steps - clock.step) / max(1, clock.steps - warm)
+            factor = min(1.0, rising, falling)
+        return factor * math.prod(part.learning_rate(clock) for part in self.parts)
+
+    # -- the run
+
+    def run(self) -> Progress:
+        """Train from where ``progress`` stands to the end, and restore the best snapshot.
+
+        Raises:
+            TrainingError: The loss is not a number.
+        """
+        torch_state = torch.get_rng_state()
+        if self.progress.total == 0:
+            torch.manual_seed(self.settings.seed)
+        else:
+            torch.set_rng_state(self._resumed_rng)
+        try:
+            while self.progress.total < self.plan.steps and not self._patience_is_over():
+                self._epoch()
+        finally:
+            torch.set_rng_state(torch_state)
+        self.built.check_unchanged()
+        if self.validate is not None:
+            self._restore(self.progress.best)
+        return self.progress
+
+    _resumed_rng: Tensor
+
+    def _patience_is_over(self) -> bool:
+        return 0 < self.settings.patience <= self.progress.stale
+
+    def _epoch(self) -> None:
+        epoch, done = divmod(self.progress.total, self.plan.epoch_steps)
+        self._choose()
+        losses: list[float] = []
+        start = self.progress.total - done
+        for task, rows in self.epoch_batches(epoch, start)[done:]:
+            if self.progress.total in self.plan.changes:
+                self._choose()
+            losses.append(self._step(task, rows))
+            every, total = self.settings.checkpoint_steps, self.progress.total
+            mid_epoch = total % self.plan.epoch_steps != 0
+            if self.checkpoint and every and total % every == 0 and mid_epoch:
+                self.checkpoint(self)
+        self._evaluate(epoch, losses)
+        if self.checkpoint:  # after the evaluation, which a resumed run must not miss
+            self.checkpoint(self)
+
+    def _choose(self) -> None:
+        """Make what the plan says trainable now, and everything else frozen."""
+        at = max(step for step in self.plan.changes if step <= self.progress.total)
+        chosen = self.plan.changes[at]
+        for parameter in self.built.names:
+            parameter.requires_grad_(parameter in chosen)
+        self.optimizer.zero_grad(set_to_none=True)
+        set_modes(self.model, chosen, self.built.base | self.model.backbone.fresh)
+
+    def _step(self, task: str, rows: Sequence[Row]) -> float:
+        moment = self.plan.moment(self.progress.total)
+        clock = moment.clock
+        head = self.model.head(task)
+        batch = head.collate(rows, self.model.backbone).to(self.device)
+        with self.accelerator.autocast():
+            output = self.model(batch)
+            losses = Losses()
+            losses.add("task", head.loss(output.scores, batch).float().mean())
+            for part in self.parts:
+                part.on_loss(self.model, batch, output, losses, clock)
+        loss = losses.total()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise self._not_finite(value, moment, batch)
+        loss.backward()
+        if self.settings.clip:
+            trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(trained, self.settings.clip)
+        for part in self.parts:
+            part.on_gradients(self.model, clock)
+        rate = self.base_rate(moment.stage) * self.rate_factor(clock)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group.get("scale", 1.0)
+        self.optimizer.step()
+        for part in self.parts:
+            part.on_step_end(self.model, clock)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.progress.total += 1
+        self.report("step", {"step": self.progress.total, "steps": self.plan.steps, "loss": value,
+                             "rate": rate, "stage": clock.stage, "task": task})  # fmt: skip
+        return value
+
+    def _not_finite(self, value: float, moment: Moment, batch: Batch) -> TrainingError:
+        numbers = ", ".join(str(row.index + 1) for row in batch.rows[:8])
+        return TrainingError(
+            f"the loss became {value} in step {moment.total + 1} of task {batch.task} "
+            f"(training examples {numbers}{', …' if len(batch.rows) > 8 else ''})",
+            hint="lower training.learning_rate, or use --precision fp32",
+        )
+
+    def _evaluate(self, epoch: int, losses: Sequence[float]) -> None:
+        clock = self.plan.moment(self.progress.total - 1).clock
+        entry: dict[str, Any] = {"epoch": epoch + 1, "epochs": sum(self.plan.epochs),
+                                 "stage": clock.stage, "step": self.progress.total}  # fmt: skip
+        if losses:
+            entry["loss"] = sum(losses) / len(losses)
+        if self.validate is not None:
+            with self.accelerator.autocast():
+                metrics = self.validate()
+            entry["validation"] = {task: dict(values) for task, values in metrics.items()}
+            self._keep_best(epoch, self.score(metrics))
+            flat = {f"{task}.{k}": v for task, found in metrics.items() for k, v in found.items()}
+            for part in self.parts:
+                part.on_evaluation(self.model, flat, clock)
+        self.progress.history.append(entry)
+        self.report("epoch", entry)
+
+    def _keep_best(self, epoch: int, score: float) -> None:
+        """Take a snapshot if this is the best; before on_evaluation, which may widen a range."""
+        if score > self.progress.best.score:
+            tensors = {n: t.detach().clone() for n, t in self.built.delta(self.plan.ever).items()}
+            self.progress.best = Best(score, epoch, tensors, self.built.part_states())
+            self.progress.stale = 0
+        else:
+            self.progress.stale += 1
+
+    def _restore(self, best: Best) -> None:
+        fill(self.model, best.tensors)
+        for part, state in zip(self.parts, best.states, strict=True):
+            part.load_state_dict(state)
+
+    # -- checkpoints
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a run needs to go on exactly as it would have."""
+        best, progress = self.progress.best, self.progress
+        return {
+            "total": progress.total,
+            "history": progress.history,
+            "stale": progress.stale,
+            "best": {"score": best.score if best.states or best.tensors else None,
+                     "epoch": best.epoch, "tensors": best.tensors, "states": best.states},
+            "tensors": self.built.delta(self.plan.ever),
+            "optimizer": self.optimizer.state_dict(),
+            "parts": self.built.part_states(),
+            "rng": torch.get_rng_state(),
+            "generators": [ctx.generator.get_state() for ctx in self.built.contexts],
+        }  # fmt: skip
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what ``state_dict`` gave; the parts had their state before ``assemble``."""
+        best = state["best"]
+        score = -math.inf if best["score"] is None else best["score"]
+        self.progress = Progress(
+            state["total"],
+            Best(score, best["epoch"], dict(best["tensors"]), list(best["states"])),
+            list(state["history"]),
+            state["stale"],
+        )
+        fill(self.model, state["tensors"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._resumed_rng = state["rng"]
+        for ctx, saved in zip(self.built.contexts, state["generators"], strict=True):
+            ctx.generator.set_state(saved)
+
+
+def fill(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copy tensors into the parameters and buffers of the same names, in place."""
+    known = tensors_of(model)
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            known[name].copy_(tensor)

@@ -1,0 +1,3 @@
+"""Classification and regression heads for hub-core."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,187 @@
+"""Classification and regression: pooling, dropout and one linear layer, in float32."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from hub_core.declare import Column, Task
+from hub_core.errors import DataError
+from hub_core.model import Backbone, Batch, Encoded, Example, Head, Prediction, Row
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hub_classification.options import PooledOptions
+from hub_classification.pooling import POOLINGS
+
+TEXT = Column("text", "text", ("text", "sentence", "sentence1", "premise", "question1", "content"))
+PAIR = Column(
+    "pair", "text", ("pair", "sentence2", "hypothesis", "question2", "text2"), required=False
+)
+
+
+class Pooled(Head):
+    """A linear layer over the pooled hidden states; how they are pooled is kept as a buffer.
+
+    The buffer makes the artifact complete: ``auto`` asks the backbone's files, which may differ
+    where it is loaded.
+    """
+
+    pooling: Tensor
+
+    def __init__(
+        self, options: PooledOptions, task: Task, backbone: Backbone, outputs: int
+    ) -> None:
+        super().__init__(options, task, backbone)
+        wanted = backbone.pooling if options.pooling == "auto" else options.pooling
+        self.register_buffer("pooling", torch.tensor(list(POOLINGS).index(wanted)))
+        self.dropout = nn.Dropout(options.dropout)
+        self.output = nn.Linear(backbone.layout.hidden, outputs)
+        nn.init.normal_(self.output.weight, std=0.02)
+        nn.init.zeros_(self.output.bias)
+
+    def features(self, examples: Sequence[Example], backbone: Backbone) -> list[Row]:
+        """Tokenize the texts or pairs, one row for each example."""
+        pairs = [e["pair"] for e in examples] if all("pair" in e for e in examples) else None
+        tokens = backbone.tokenize([e["text"] for e in examples], pairs)
+        return [
+            Row(found.inputs, example, index, self.target(example), found.truncated)
+            for index, (found, example) in enumerate(zip(tokens, examples, strict=True))
+        ]
+
+    def target(self, example: Example) -> Any:
+        """Return what the loss compares with, or None for an example without a target."""
+        raise NotImplementedError
+
+    def forward(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """Return scores (B, outputs)."""
+        pool = POOLINGS[list(POOLINGS)[int(self.pooling)]]
+        vector = pool(encoded.hidden.float(), encoded.mask)
+        with torch.autocast(vector.device.type, enabled=False):
+            scores: Tensor = self.output(self.dropout(vector))
+        return scores
+
+
+class Classification(Pooled):
+    """One label for each example: softmax and cross-entropy."""
+
+    columns: ClassVar = (
+        TEXT,
+        PAIR,
+        Column("label", "label", ("label", "labels", "class", "category"), target=True),
+    )
+    metric: ClassVar = "accuracy"
+
+    def __init__(self, options: PooledOptions, task: Task, backbone: Backbone) -> None:
+        super().__init__(options, task, backbone, len(task.labels))
+        self.numbers = {label: number for number, label in enumerate(task.labels)}
+
+    @classmethod
+    def plan(cls, options: PooledOptions, task: Task) -> None:
+        """Refuse a task with fewer than two labels."""
+        if len(task.labels) < 2:
+            found = f"only the label '{task.labels[0]}'" if task.labels else "no label"
+            raise DataError(
+                f"task {task.name}: the data have {found}, classification needs two or more",
+                hint="check the label column, or use the head regression for numbers",
+            )
+
+    def target(self, example: Example) -> int | None:
+        """Return the label's number."""
+        return self.numbers[example["label"]] if "label" in example else None
+
+    def loss(self, scores: Tensor, batch: Batch) -> Tensor:
+        """Return the cross-entropy of each row, (B,)."""
+        return F.cross_entropy(scores, batch.targets, reduction="none")
+
+    def predict(self, decoded: Sequence[Tensor], rows: Sequence[Row]) -> list[Prediction]:
+        """Return the best label and the probability of every label."""
+        return [self._prediction(scores.softmax(0).tolist()) for scores in decoded]
+
+    def _prediction(self, probabilities: list[float]) -> Prediction:
+        labels = self.task.labels
+        best = max(range(len(labels)), key=probabilities.__getitem__)
+        return {
+            "label": labels[best],
+            "probability": probabilities[best],
+            "probabilities": dict(zip(labels, probabilities, strict=True)),
+        }
+
+    def metrics(
+        self, predictions: Sequence[Prediction], examples: Sequence[Example]
+    ) -> dict[str, float]:
+        """Return accuracy, macro F1 over the task's labels, and Matthews' correlation."""
+        from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+
+        truth = [example["label"] for example in examples]
+        guess = [prediction["label"] for prediction in predictions]
+        labels = sorted(set(truth) | set(guess))
+        f1 = f1_score(truth, guess, labels=labels, average="macro", zero_division=0.0)
+        return {
+            "accuracy": float(accuracy_score(truth, guess)),
+            "macro_f1": float(f1),
+            "matthews": float(matthews_corrcoef(truth, guess)),
+        }
+
+
+class Regression(Pooled):
+    """A number for each example: squared error on targets scaled to mean 0 and deviation 1.
+
+    The scale comes from the training data and is kept as a buffer (2,), mean and deviation.
+    """
+
+    columns: ClassVar = (
+        TEXT,
+        PAIR,
+        Column("score", "score", ("score", "label", "rating", "similarity", "value"), target=True),
+    )
+    metric: ClassVar = "pearson"
+    scale: Tensor
+
+    def __init__(self, options: PooledOptions, task: Task, backbone: Backbone) -> None:
+        super().__init__(options, task, backbone, 1)
+        self.register_buffer("scale", torch.tensor([0.0, 1.0]))
+
+    def observe(self, examples: Sequence[Example]) -> None:
+        """Take mean and deviation from the training targets."""
+        scores = torch.tensor([float(example["score"]) for example in examples])
+        deviation = scores.std(correction=0).clamp_min(1e-6)
+        self.scale.copy_(torch.stack([scores.mean(), deviation]))
+
+    def target(self, example: Example) -> float | None:
+        """Return the number itself; the loss scales it."""
+        return float(example["score"]) if "score" in example else None
+
+    def loss(self, scores: Tensor, batch: Batch) -> Tensor:
+        """Return the squared error of each row on the scaled targets, (B,)."""
+        assert batch.targets is not None
+        targets = (batch.targets.float() - self.scale[0]) / self.scale[1]
+        return (scores.squeeze(1) - targets) ** 2
+
+    def predict(self, decoded: Sequence[Tensor], rows: Sequence[Row]) -> list[Prediction]:
+        """Return each number on the scale of the training data."""
+        mean, deviation = self.scale.tolist()
+        return [{"score": float(score[0]) * deviation + mean} for score in decoded]
+
+    def metrics(
+        self, predictions: Sequence[Prediction], examples: Sequence[Example]
+    ) -> dict[str, float]:
+        """Return Pearson's and Spearman's correlation, and the root of the mean squared error.
+
+        The correlation with a constant is not defined; it counts as 0.
+        """
+        from scipy.stats import ConstantInputWarning, pearsonr, spearmanr
+
+        truth = [float(example["score"]) for example in examples]
+        guess = [prediction["score"] for prediction in predictions]
+        squares = [(a - b) ** 2 for a, b in zip(truth, guess, strict=True)]
+        found = {"rmse": math.sqrt(sum(squares) / len(squares))}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConstantInputWarning)
+            for name, correlate in (("pearson", pearsonr), ("spearman", spearmanr)):
+                value = float(correlate(truth, guess).statistic) if len(truth) > 1 else 0.0
+                found[name] = value if math.isfinite(value) else 0.0
+        return found

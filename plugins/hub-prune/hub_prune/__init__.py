@@ -1,0 +1,3 @@
+"""Pruning for hub-core."""
+
+__version__ = "0.1.0"

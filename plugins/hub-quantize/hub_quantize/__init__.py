@@ -1,0 +1,3 @@
+"""Quantization for hub-core."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,3 @@
+"""Backbones from transformers for hub-core."""
+
+__version__ = "0.1.0"
