@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -519,3 +520,42 @@ def check_in_fresh_process(folders: Iterable[Path], place: str = "") -> list[dic
     answers: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
     return answers
 
+
+
+# -- one task of several
+
+
+def extract(folder: str | Path, task: str, out: str | Path) -> Manifest:
+    """Write an artifact with one task of a trained one; only files are touched, no model.
+
+    Raises:
+        ArtifactError: There is no such task, or a part's tensors of it cannot be told apart.
+    """
+    folder, target = Path(folder), Path(out)
+    content = manifest.read(folder)
+    manifest.check_files(folder, content)
+    if task not in content.tasks:
+        raise ArtifactError(f"{folder} has no task '{task}'", hint=f"it has {list(content.tasks)}")
+    gone = [f"head.{name}.safetensors" for name in content.tasks if name != task]
+    with new_folder(target) as partial:
+        for name in content.files:
+            if name not in (*gone, PROBE, "probe.json"):
+                shutil.copyfile(folder / name, partial / name)
+        probes = json.loads((folder / "probe.json").read_text("utf-8"))
+        write_json(partial / "probe.json", {task: probes[task]})
+        scores = load_tensors(folder / PROBE)[f"scores.{task}"]
+        save_tensors(partial / PROBE, {f"scores.{task}": scores})
+        own = tuple(f"heads.{name}." for name in content.tasks if name != task)
+        recipe = {**content.recipe, "tasks": {task: content.recipe["tasks"][task]}}
+        content = content.model_copy(
+            update={
+                "recipe": recipe,
+                "tasks": {task: content.tasks[task]},
+                "tensors": [name for name in content.tensors if not name.startswith(own)],
+                "files": manifest.describe_files(partial),
+                "lineage": [*content.lineage, {"step": "extract", "task": task}],
+            }
+        )
+        manifest.write(partial, content)
+        manifest.read(partial)
+    return content

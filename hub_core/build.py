@@ -78,7 +78,7 @@ def plan(recipe: Recipe, catalog: Catalog, ctx: Context) -> Blueprint:
     tags = AT_START | able | _head_tags(heads)
     tags |= {"several-tasks" if len(heads) > 1 else "single-task"}
     problems += _unmet_parts(parts, tags)
-    if problems:
+    if problems and not ctx.restoring:  # what was trained once did compose
         raise IncompatibleError(f"these do not compose:{listed(problems)}",
                                 hint="take one of them out, or change the order")  # fmt: skip
     needs = [frozenset().union(*(p.tags("requires") for p in parts[i + 1 :]))

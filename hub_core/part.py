@@ -179,6 +179,10 @@ class Part:
     def on_evaluation(self, model: TaskModel, metrics: Mapping[str, float], clock: Clock) -> None:
         """Decide by validation metrics; the best snapshot was taken just before."""
 
+    def servable(self, model: TaskModel, clock: Clock) -> bool:
+        """Return whether the model could be served as it is now; if not, it cannot be the best."""
+        return True
+
     # -- finish
 
     def finalize(self, model: TaskModel, ctx: Context) -> None:

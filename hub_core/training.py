@@ -176,12 +176,13 @@ class Best:
 
 @dataclass(slots=True)
 class Progress:
-    """What a run has done: total steps, finished epochs, the best evaluation, its history."""
+    """What a run has done: total steps, the losses of this epoch, the best, the history."""
 
     total: int = 0
     best: Best = field(default_factory=Best)
     history: list[dict[str, Any]] = field(default_factory=list)
     stale: int = 0
+    losses: list[float] = field(default_factory=list)
 
 
 Report = Callable[[str, Mapping[str, Any]], None]
@@ -336,7 +337,7 @@ class Loop:
         finally:
             torch.set_rng_state(torch_state)
         self.built.check_unchanged()
-        if self.validate is not None:
+        if self.progress.best.epoch >= 0:
             self._restore(self.progress.best)
         return self.progress
 
@@ -348,17 +349,16 @@ class Loop:
     def _epoch(self) -> None:
         epoch, done = divmod(self.progress.total, self.plan.epoch_steps)
         self._choose()
-        losses: list[float] = []
         start = self.progress.total - done
         for task, rows in self.epoch_batches(epoch, start)[done:]:
             if self.progress.total in self.plan.changes:
                 self._choose()
-            losses.append(self._step(task, rows))
+            self.progress.losses.append(self._step(task, rows))
             every, total = self.settings.checkpoint_steps, self.progress.total
             mid_epoch = total % self.plan.epoch_steps != 0
             if self.checkpoint and every and total % every == 0 and mid_epoch:
                 self.checkpoint(self)
-        self._evaluate(epoch, losses)
+        self._evaluate(epoch)
         if self.checkpoint:  # after the evaluation, which a resumed run must not miss
             self.checkpoint(self)
 
@@ -412,17 +412,18 @@ class Loop:
             hint="lower training.learning_rate, or use --precision fp32",
         )
 
-    def _evaluate(self, epoch: int, losses: Sequence[float]) -> None:
+    def _evaluate(self, epoch: int) -> None:
+        losses, self.progress.losses = self.progress.losses, []
         clock = self.plan.moment(self.progress.total - 1).clock
         entry: dict[str, Any] = {"epoch": epoch + 1, "epochs": sum(self.plan.epochs),
                                  "stage": clock.stage, "step": self.progress.total}  # fmt: skip
-        if losses:
-            entry["loss"] = sum(losses) / len(losses)
+        entry["loss"] = sum(losses) / len(losses)
         if self.validate is not None:
             with self.accelerator.autocast():
                 metrics = self.validate()
             entry["validation"] = {task: dict(values) for task, values in metrics.items()}
-            self._keep_best(epoch, self.score(metrics))
+            if all(part.servable(self.model, clock) for part in self.parts):
+                self._keep_best(epoch, self.score(metrics))
             flat = {f"{task}.{k}": v for task, found in metrics.items() for k, v in found.items()}
             for part in self.parts:
                 part.on_evaluation(self.model, flat, clock)
@@ -452,6 +453,7 @@ class Loop:
             "total": progress.total,
             "history": progress.history,
             "stale": progress.stale,
+            "losses": progress.losses,
             "best": {"score": best.score if best.states or best.tensors else None,
                      "epoch": best.epoch, "tensors": best.tensors, "states": best.states},
             "tensors": self.built.delta(self.plan.ever),
@@ -470,6 +472,7 @@ class Loop:
             Best(score, best["epoch"], dict(best["tensors"]), list(best["states"])),
             list(state["history"]),
             state["stale"],
+            list(state["losses"]),
         )
         fill(self.model, state["tensors"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -1,0 +1,1 @@
+"""Small methods that prove the contract, each in at most forty lines."""
