@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from hub_core.catalog import Catalog, Provided
-from hub_core.declare import AT_START, TAGS, Tags, Task
+from hub_core.declare import AT_START, Tags, Task, meaning
 from hub_core.errors import HubError, IncompatibleError, OptionsError, UnknownMethodError, listed
 from hub_core.model import Backbone, Head, TaskModel, tensors_of
 from hub_core.part import Chosen, Context, Part
@@ -116,7 +116,7 @@ def _unmet_heads(
     backbone: Resolved, heads: Mapping[str, Resolved], able: frozenset[str]
 ) -> list[str]:
     return [
-        f"{head.label} of task {name} needs '{tag}' ({TAGS[tag]}), "
+        f"{head.label} of task {name} needs '{tag}' ({meaning(tag)}), "
         f"which {backbone.label} does not give"
         for name, head in heads.items()
         for tag in sorted(head.tags("requires") - able)
@@ -134,7 +134,7 @@ def _unmet_parts(parts: Sequence[Resolved], tags: frozenset[str]) -> list[str]:
     for part in parts:
         for tag in sorted(part.tags("requires") - tags):
             who = f"{taker[tag]} has taken it away" if tag in taker else "nothing here gives it"
-            problems.append(f"{part.label} needs '{tag}' ({TAGS[tag]}), but {who}")
+            problems.append(f"{part.label} needs '{tag}' ({meaning(tag)}), but {who}")
         taker.update({tag: part.label for tag in part.tags("removes")})
         tags = (tags | part.tags("provides")) - part.tags("removes")
     return problems

@@ -22,13 +22,6 @@ from hub_core.declare import Column, Task
 from hub_core.errors import DataError, listed, near
 from hub_core.model import Example, Row
 
-SHOWN = 10
-"""Bad rows that a message lists before it only counts."""
-
-Table = tuple[str, list[str], list[dict[str, Any]]]
-"""Where it comes from, column names, rows."""
-
-
 @dataclass(frozen=True, slots=True)
 class TaskData:
     """A task with its examples by split: ``train``, ``validation``, ``test``."""
@@ -42,98 +35,6 @@ class TaskData:
         for example in self.splits[split]:
             digest.update(json.dumps(example, sort_keys=True, ensure_ascii=False).encode())
         return digest.hexdigest()
-
-
-# -- reading
-
-
-def read_table(source: Any) -> Table:
-    """Read CSV, TSV or JSONL files, or take a ``Dataset``, a DataFrame or a list of dicts.
-
-    Raises:
-        DataError: The source is missing, empty, of an unknown kind or damaged.
-    """
-    if isinstance(source, str | Path):
-        label, rows = str(source), _read_file(Path(source))
-    elif isinstance(source, list) and source and isinstance(source[0], str | Path):
-        return _stacked([read_table(item) for item in source])
-    else:
-        label, rows = "data", _in_memory(source)
-    if not rows:
-        raise DataError(f"{label}: there are no rows", hint="give a file with examples in it")
-    return label, list(rows[0]), rows
-
-
-def _stacked(tables: Sequence[Table]) -> Table:
-    for label, columns, _ in tables[1:]:
-        if set(columns) != set(tables[0][1]):
-            raise DataError(f"{label}: has columns {columns}, {tables[0][0]} has {tables[0][1]}")
-    names = ", ".join(label for label, _, _ in tables)
-    return names, tables[0][1], [row for _, _, rows in tables for row in rows]
-
-
-def _in_memory(source: Any) -> list[dict[str, Any]]:
-    if hasattr(source, "to_dict") and hasattr(source, "columns"):  # a DataFrame
-        return list(source.to_dict(orient="records"))
-    if hasattr(source, "to_list") and hasattr(source, "features"):  # a datasets.Dataset
-        return _named_labels(source)
-    if isinstance(source, list) and all(isinstance(row, Mapping) for row in source):
-        return [dict(row) for row in source]
-    raise DataError(
-        f"data of type {type(source).__name__} cannot be read",
-        hint="give a file name, a datasets.Dataset, a pandas DataFrame or a list of dicts",
-    )
-
-
-def _named_labels(dataset: Any) -> list[dict[str, Any]]:
-    """Return a ``Dataset``'s rows with the names of its class labels."""
-    rows: list[dict[str, Any]] = dataset.to_list()
-    for name, feature in dataset.features.items():
-        if hasattr(feature, "int2str"):
-            for row in rows:
-                row[name] = None if row[name] is None else feature.int2str(row[name])
-    return rows
-
-
-def _read_file(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file")
-    kind = path.suffix.lower()
-    if kind not in (".csv", ".tsv", ".jsonl", ".json"):
-        raise DataError(f"{path}: files ending in '{kind}' cannot be read", hint="use CSV, TSV "
-                        "or JSONL")  # fmt: skip
-    if not path.read_bytes().strip():
-        raise DataError(f"{path}: the file is empty")
-    _require_utf8(path)
-    from datasets import Dataset, disable_progress_bars
-    from datasets.exceptions import DatasetGenerationError
-
-    disable_progress_bars()
-    # a cache of its own for every read: the shared one is keyed by path and could be stale
-    with tempfile.TemporaryDirectory(prefix="hub-core-") as cache:
-        settings: dict[str, Any] = {"cache_dir": cache, "keep_in_memory": True}
-        try:
-            if kind in (".jsonl", ".json"):
-                return list(Dataset.from_json(str(path), **settings).to_list())
-            text = {"dtype": str, "keep_default_na": False, "sep": "\t" if kind == ".tsv" else ","}
-            return list(Dataset.from_csv(str(path), **text, **settings).to_list())
-        except (DatasetGenerationError, ValueError, OSError) as error:
-            cause = error.__cause__ or error
-            raise DataError(
-                f"{path}: cannot be read as {kind[1:].upper()}: {str(cause).splitlines()[0]}",
-                hint="check quoting and separators near that place",
-            ) from None
-
-
-def _require_utf8(path: Path) -> None:
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        try:
-            line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{path}: line {number} is not UTF-8 (byte {error.start})",
-                hint="save the file as UTF-8",
-            ) from None
 
 
 # -- checking

@@ -38,6 +38,7 @@ TAGS: Mapping[str, str] = {
     "free-sampling": "no part has chosen which task comes next",
     # what a head is
     "scores": "the head gives one vector of scores per example",
+    "head-weights": "the head has weights of its own to train",
     "one-label": "the head predicts one label per example",
     "single-task": "the recipe has one task",
     "several-tasks": "the recipe has two tasks or more",
@@ -61,6 +62,12 @@ AT_START = frozenset(
 
 Tags = frozenset[str] | Callable[[Any], frozenset[str]]
 """Tags, or a function of the method's options that returns them."""
+
+def meaning(tag: str) -> str:
+    """Return what a tag says; a plugin's own tag, ``plugin:tag``, is known to that plugin only."""
+    plugin, _, own = tag.partition(":")
+    return TAGS[tag] if not own else f"what {plugin} calls {own}"
+
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -104,7 +111,7 @@ class Method:
                 raise ValueError(f"method {self.name}: {attribute} must read 'module:Class'")
         for attribute in ("requires", "provides", "removes"):
             tags = getattr(self, attribute)
-            if not callable(tags) and (unknown := set(tags) - set(TAGS)):
+            if not callable(tags) and (unknown := {t for t in tags if ":" not in t} - set(TAGS)):
                 raise ValueError(f"method {self.name}: unknown tags {sorted(unknown)}")
 
 

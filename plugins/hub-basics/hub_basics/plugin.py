@@ -22,7 +22,7 @@ def hub_strategies() -> Iterator[Method]:
         summary="Only the head trains, on the frozen backbone",
         factory="hub_basics.parts:HeadOnly",
         options="hub_core.options:NoOptions",
-        requires=frozenset({"frozen-body"}),
+        requires=frozenset({"frozen-body", "head-weights"}),
         removes=frozenset({"open-body"}),
         paper="https://arxiv.org/abs/1610.01644",
     )
@@ -31,7 +31,7 @@ def hub_strategies() -> Iterator[Method]:
         summary="A probe trains the head, then it is frozen and the encoder trains",
         factory="hub_basics.parts:EncoderOnly",
         options="hub_basics.options:EncoderOnlyOptions",
-        requires=frozenset({"open-body", "free-stages"}),
+        requires=frozenset({"open-body", "free-stages", "head-weights"}),
         removes=frozenset({"frozen-body", "free-stages"}),
         paper="https://arxiv.org/abs/2202.10054",
     )

@@ -14,7 +14,7 @@ def hub_heads() -> Iterator[Method]:
         factory="hub_classification.heads:Classification",
         options="hub_classification.options:PooledOptions",
         requires=frozenset({"text"}),
-        provides=frozenset({"scores", "one-label"}),
+        provides=frozenset({"scores", "head-weights", "one-label"}),
     )
     yield Method(
         name="regression",
@@ -22,5 +22,5 @@ def hub_heads() -> Iterator[Method]:
         factory="hub_classification.heads:Regression",
         options="hub_classification.options:PooledOptions",
         requires=frozenset({"text"}),
-        provides=frozenset({"scores"}),
+        provides=frozenset({"scores", "head-weights"}),
     )

@@ -45,6 +45,7 @@ class Lora(Part):
         self._added: frozenset[nn.Parameter] = frozenset()
         self._keys: dict[nn.Parameter, str] = {}
         self._config: LoraConfig | None = None
+        self._parametrized: list[str] = []
 
     def prepare(self, model: TaskModel, ctx: Context) -> None:
         """Put A and B beside, or into, every linear layer with a wanted role."""
@@ -68,7 +69,8 @@ class Lora(Part):
                 self._note(path, layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight)
                 if self.options.dora:
                     magnitude = layer.lora_magnitude_vector[ADAPTER].weight
-                    self._keys[magnitude] = f"{path}.lora_magnitude_vector"
+                    # PEFT itself leaves ".weight" out, reads both, and only so do others read it
+                    self._keys[magnitude] = f"{path}.lora_magnitude_vector.weight"
         self._added = frozenset(model.parameters()) - before
 
     def _peft_config(self, targets: list[str]) -> LoraConfig:
@@ -102,10 +104,16 @@ class Lora(Part):
             # the update is B A with B = 0: nothing to check by running it
             parametrize.register_parametrization(targets[path], "weight", update, unsafe=True)
             self._note(path, lora_a, lora_b)
+            self._parametrized.append(path)
 
     def select(self, model: TaskModel, chosen: Chosen, clock: Clock) -> Chosen:
         """Add A and B."""
         return chosen | self._added
+
+    def finalize(self, model: TaskModel, ctx: Context) -> None:
+        """Fold parametrizations in; injected adapters stay beside their layers."""
+        for path in self._parametrized:
+            model.bake(path)
 
     def portable(self, model: TaskModel) -> Portable | None:
         """Return the adapter as PEFT names it, for a body that is a plain transformers model."""

@@ -105,7 +105,7 @@ def _needed(identity: Identity, place: str) -> Place:
 
 def _known(identity: Identity) -> Iterator[Path]:
     """Yield folders of this machine that may hold the model; nothing a download could name."""
-    if found := remembered(identity.fingerprint):
+    if found := remembered(_key(identity)):
         yield found
     for root in filter(None, os.environ.get("HUB_BACKBONES", "").split(os.pathsep)):
         yield from (f.parent for f in sorted(Path(root).glob("**/config.json")))
@@ -134,9 +134,15 @@ def identify(place: Place) -> Identity:
     for name in ("config.json", "tokenizer.json", "vocab.txt"):
         if (place.folder / name).is_file():
             digest.update(f"{name} {sha256_of(place.folder / name)}\n".encode())
-    found = fingerprint(weight_files(place.folder))
-    remember(found, place.folder)
-    return Identity(found, digest.hexdigest(), place.hint, place.name)
+    weights = fingerprint(weight_files(place.folder))
+    found = Identity(weights, digest.hexdigest(), place.hint, place.name)
+    remember(_key(found), place.folder)
+    return found
+
+
+def _key(identity: Identity) -> str:
+    """Return what a place is remembered by: models may share weights and differ in the rest."""
+    return f"{identity.fingerprint}|{identity.config}"
 
 
 def matches(identity: Identity, place: Place) -> bool:

@@ -19,7 +19,7 @@ class Distill(Part):
     def on_loss(self, model, batch, output, losses, clock):
         if self.teacher is None:
             return
-        target = self.teacher.scores([row.example for row in batch.rows], task=batch.task)
+        target = self.teacher.scores([row.example for row in batch.rows])
         soft = F.kl_div(
             (output.scores.float() / 2).log_softmax(-1),
             (target / 2).softmax(-1).to(output.scores.device),

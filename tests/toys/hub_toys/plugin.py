@@ -2,7 +2,7 @@
 
 from hub_core.spec import Method, hookimpl
 
-TOY = frozenset({"text", "linears", "layers", "attention"})
+TOY = frozenset({"text", "linears", "layers", "attention", "hub-toys:stack", "hub-toys:words"})
 
 
 def _method(name, place, *, options="hub_core.options:NoOptions", **tags):
@@ -16,7 +16,7 @@ def _method(name, place, *, options="hub_core.options:NoOptions", **tags):
 def hub_backbones():
     options = "hub_toys.options:ToyBackboneOptions"
     yield _method("toy-encoder", "backbones:ToyEncoder", options=options, provides=TOY)
-    yield _method("toy-bilstm", "backbones:ToyBiLstm", options=options, provides={"text"})
+    yield _method("toy-bilstm", "backbones:ToyBiLstm", options=options, provides={"text", "hub-toys:words"})
     yield _method(
         "toy-decoder",
         "backbones:ToyDecoder",
@@ -27,14 +27,19 @@ def hub_backbones():
 
 @hookimpl
 def hub_heads():
-    yield _method("toy-tags", "heads:ToyTags", requires={"text"})
+    yield _method(
+        "toy-tags",
+        "heads:ToyTags",
+        requires={"text", "hub-toys:words"},
+        provides={"head-weights"},
+    )
     yield _method("toy-generate", "heads:ToyGenerate", requires={"text", "generates"})
 
 
 @hookimpl
 def hub_strategies():
     opens = {"removes": {"frozen-body"}}
-    stages = {"free-stages", "open-body"}
+    stages = {"free-stages", "open-body", "head-weights"}
     yield _method(
         "toy-lp-ft", "strategies:LpFt", requires=stages, removes={"free-stages", "frozen-body"}
     )
@@ -58,7 +63,7 @@ def hub_strategies():
         removes={"free-sampling"},
     )
     yield _method("toy-pairs", "strategies:Pairs", requires={"one-label"})
-    yield _method("toy-prefix", "strategies:Prefix", requires={"open-body", "layers"}, **opens)
+    yield _method("toy-prefix", "strategies:Prefix", requires={"open-body", "hub-toys:stack"}, **opens)
 
 
 @hookimpl
