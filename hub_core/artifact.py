@@ -14,6 +14,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -36,11 +37,12 @@ from hub_core.recipe import Recipe, parse
 from hub_core.state import join, load_tensors, new_folder, save_tensors, split, write_json
 from hub_core.training import fill
 
-DELTA, WHOLE, STATE, PROBE = (
+DELTA, WHOLE, STATE, PROBE, PROBE_JSON = (
     "delta.safetensors",
     "whole.safetensors",
     "state.safetensors",
     "probe.safetensors",
+    "probe.json",
 )
 PLAIN, ADAPTER, ADAPTER_CONFIG = (
     "model.safetensors",
@@ -134,10 +136,7 @@ def save(
     """
     with new_folder(folder) as partial:
         content = _write_model(trained, partial, record)
-        probe = {f"scores.{task}": _scores(trained.built.model, task, examples)
-                 for task, examples in probes.items()}  # fmt: skip
-        save_tensors(partial / PROBE, probe)
-        write_json(partial / "probe.json", {task: list(found) for task, found in probes.items()})
+        _write_probe(trained.built.model, partial, probes)
         files = manifest.describe_files(partial)
         content = content.model_copy(update={"files": files})
         manifest.write(partial, content)
@@ -148,11 +147,15 @@ def save(
     return content
 
 
+def _form(trained: Trained, served: Mapping[str, Tensor]) -> str:
+    smaller = _bytes(served) <= _bytes(trained.delta)
+    return "whole" if trained.chose_base and smaller else "delta"
+
+
 def _write_model(trained: Trained, folder: Path, record: Record) -> Manifest:
     built = trained.built
     served = tensors_of(built.model)
-    smaller = _bytes(served) <= _bytes(trained.delta)
-    form = "whole" if trained.chose_base and smaller else "delta"
+    form = _form(trained, served)
     tensors = served if form == "whole" else trained.delta
     heads = {name: t for name, t in tensors.items() if name.startswith("heads.")}
     body = {name: t for name, t in tensors.items() if name not in heads}
@@ -255,12 +258,20 @@ def _public(recipe: Recipe) -> dict[str, Any]:
             return {key: clean(item) for key, item in value.items()}
         if isinstance(value, list):
             return [clean(item) for item in value]
-        if isinstance(value, str) and value and (Path(value).is_absolute() or os.path.exists(value)):
+        if (
+            isinstance(value, str)
+            and value
+            and (Path(value).is_absolute() or os.path.exists(value))
+        ):
             return Path(value).name
         return value
 
     cleaned: dict[str, Any] = clean(recipe.model_dump(mode="json"))
     return cleaned
+
+
+def _is_path(path: Path) -> bool:
+    return path.is_absolute() or path.exists()
 
 
 def _environment() -> dict[str, str]:
@@ -274,16 +285,33 @@ def _environment() -> dict[str, str]:
 
 
 def file_names(trained: Trained) -> list[str]:
-    """Return the names of the files that ``save`` would write, without writing them."""
-    served = _bytes(tensors_of(trained.built.model))
-    names = [manifest.NAME, PROBE, "probe.json"]
-    names += [f"head.{task.name}.safetensors" for task in trained.tasks]
-    if trained.chose_base and served <= _bytes(trained.delta):
-        return sorted([*names, WHOLE])
-    if trained.portable is not None:
-        return sorted([*names, ADAPTER, ADAPTER_CONFIG])
-    body = any(not name.startswith("heads.") for name in trained.delta)
-    return sorted([*names, *([DELTA] if body else [])])
+    """Return the names of the files that ``save`` would write, without writing a weight."""
+    model = trained.built.model
+    served = tensors_of(model)
+    whole = _form(trained, served) == "whole"
+    tensors = served if whole else trained.delta
+    names = {manifest.NAME, PROBE, PROBE_JSON}
+    names |= {
+        f"head.{task.name}.safetensors"
+        for task in trained.tasks
+        if any(name.startswith(f"heads.{task.name}.") for name in tensors)
+    }
+    states: dict[str, Tensor] = {}
+    for state in trained.built.part_states():
+        split(state, states)
+    names |= {STATE} if states else set()
+    body = {n: t for n, t in tensors.items() if not n.startswith("heads.")}
+    if whole:
+        with tempfile.TemporaryDirectory(prefix="hub-core-") as scratch:
+            model.backbone.save_config(Path(scratch))
+            names |= {path.name for path in Path(scratch).iterdir()}
+        own = {name.removeprefix("backbone."): tensor for name, tensor in body.items()}
+        names.add(WHOLE if model.backbone.export(own) is None else PLAIN)
+    elif trained.portable is not None:
+        names |= {ADAPTER, ADAPTER_CONFIG}
+    elif body:
+        names.add(DELTA)
+    return sorted(names)
 
 
 def _bytes(tensors: Mapping[str, Tensor]) -> int:
@@ -335,7 +363,9 @@ def load(
         ),
         place=backbone,
     )
-    blueprint = plan(parse(_qualified(content), source=str(folder)), catalog.installed(), ctx)
+    recipe = parse(_qualified(content), source=str(folder))
+    _check_recipe(recipe, content, folder)
+    blueprint = plan(recipe, catalog.installed(), ctx)
     stored = load_tensors(folder / STATE) if STATE in content.files else {}
     parts = [m for m in content.methods if m.kind in ("strategy", "compressor")]
     states = [join(entry.state, stored) for entry in parts]
@@ -357,7 +387,9 @@ def _qualified(content: Manifest) -> dict[str, Any]:
     the catalog and nowhere else.
     """
     recipe = json.loads(json.dumps(content.recipe))
-    entries = {(entry.kind, entry.name): f"{entry.plugin}:{entry.name}" for entry in content.methods}
+    entries = {
+        (entry.kind, entry.name): f"{entry.plugin}:{entry.name}" for entry in content.methods
+    }
 
     def qualify(kind: Any, choice: dict[str, Any]) -> None:
         bare = str(choice.get("name", "")).rpartition(":")[2]
@@ -373,6 +405,16 @@ def _qualified(content: Manifest) -> dict[str, Any]:
     except (KeyError, AttributeError, TypeError) as error:
         raise IntegrityError(f"the manifest's recipe lacks {error}") from None
     return dict(recipe)
+
+
+def _check_recipe(recipe: Recipe, content: Manifest, folder: Path) -> None:
+    """Refuse a manifest whose recipe is not the one of its tasks and methods."""
+    chosen = [("strategy", choice) for choice in recipe.strategies]
+    chosen += [("compressor", choice) for choice in recipe.compressors]
+    parts = [(kind, choice.name.rpartition(":")[2]) for kind, choice in chosen]
+    stored = [(m.kind, m.name) for m in content.methods if m.kind in ("strategy", "compressor")]
+    if set(recipe.tasks) != set(content.tasks) or parts != stored:
+        raise IntegrityError(f"{folder}: the recipe in {manifest.NAME} is of another artifact")
 
 
 def _read_tensors(folder: Path, content: Manifest) -> dict[str, Tensor]:
@@ -419,11 +461,36 @@ def _difference(folder: Path, expected: set[str], found: set[str]) -> str:
 # -- the proof
 
 
-def _scores(model: TaskModel, task: str, examples: Sequence[Example]) -> Tensor:
-    """Return a task's outputs on probe examples as one flat tensor of float32."""
-    rows: list[Row] = model.head(task).features(examples, model.backbone)
-    kept = [torch.as_tensor(item).float().reshape(-1) for item in run(model, task, rows)]
-    return torch.cat(kept)
+def _write_probe(model: TaskModel, folder: Path, probes: Mapping[str, Sequence[Example]]) -> None:
+    """Write inputs without their targets, and what the model gives for them."""
+    scores: dict[str, Tensor] = {}
+    content = {}
+    for task, examples in probes.items():
+        head = model.head(task)
+        targets = {column.role for column in head.columns if column.target}
+        inputs = [{k: v for k, v in example.items() if k not in targets} for example in examples]
+        scores[f"scores.{task}"], words = _outputs(model, task, inputs)
+        content[task] = {"labels": list(head.task.labels), "inputs": inputs, "outputs": words}
+    save_tensors(folder / PROBE, scores)
+    write_json(folder / PROBE_JSON, content)
+
+
+def _outputs(model: TaskModel, task: str, examples: Sequence[Example]) -> tuple[Tensor, list[Any]]:
+    """Return a task's scores as one flat tensor of float32, and its predictions' words."""
+    head = model.head(task)
+    rows: list[Row] = head.features(examples, model.backbone)
+    kept = run(model, task, rows)
+    scores = torch.cat([torch.as_tensor(item).float().reshape(-1) for item in kept])
+    return scores, [_words(prediction) for prediction in head.predict(kept, rows)]
+
+
+def _words(value: Any) -> Any:
+    """Return a prediction without its fractions, which the scores compare more closely."""
+    if isinstance(value, Mapping):
+        return {str(key): _words(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_words(item) for item in value]
+    return None if isinstance(value, float) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,7 +500,7 @@ class Check:
     Args:
         rows: Probe examples compared.
         difference: Largest difference, as a share of the outputs' scale.
-        same: Whether what is predicted is the same for every probe.
+        same: Whether the labels, and what is predicted for every probe, are the same.
     """
 
     rows: int
@@ -449,23 +516,23 @@ def compare(predictor: Predictor) -> Check:
     """
     assert predictor.folder is not None
     saved = load_tensors(predictor.folder / PROBE)
-    try:
-        probes = json.loads((predictor.folder / "probe.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise IntegrityError(f"{predictor.folder / 'probe.json'} cannot be read: {error}") from None
-    worst, same = 0.0, True
-    for task, examples in probes.items():
-        before = saved[f"scores.{task}"]
-        now = _scores(predictor.model, task, examples)
+    path = predictor.folder / PROBE_JSON
+    worst, same, count = 0.0, True, 0
+    for name, task in predictor.tasks.items():
+        try:
+            probe = json.loads(path.read_text("utf-8"))[name]
+            labels, inputs, outputs = probe["labels"], probe["inputs"], probe["outputs"]
+            before = saved[f"scores.{name}"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise IntegrityError(f"{path} has no probe of task {name}: {error}") from None
+        now, words = _outputs(predictor.model, name, inputs)
         if before.shape != now.shape:
-            raise IntegrityError(f"{predictor.folder}: the probe of task {task} changed its shape")
+            raise IntegrityError(f"{predictor.folder}: the probe of task {name} changed its shape")
         scale = before.abs().max().clamp_min(1e-6)
         worst = max(worst, float((before - now).abs().max() / scale))
-        width = before.numel() // len(examples)
-        if width > 1 and before.numel() % len(examples) == 0:
-            first, second = (t.view(len(examples), width).argmax(1) for t in (before, now))
-            same = same and bool((first == second).all())
-    return Check(sum(map(len, probes.values())), worst, same)
+        same = same and labels == list(task.labels) and outputs == words
+        count += len(inputs)
+    return Check(count, worst, same)
 
 
 def verify(folder: str | Path, *, backbone: str = "") -> Check:
@@ -521,7 +588,6 @@ def check_in_fresh_process(folders: Iterable[Path], place: str = "") -> list[dic
     return answers
 
 
-
 # -- one task of several
 
 
@@ -529,9 +595,11 @@ def extract(folder: str | Path, task: str, out: str | Path) -> Manifest:
     """Write an artifact with one task of a trained one; only files are touched, no model.
 
     Raises:
-        ArtifactError: There is no such task, or a part's tensors of it cannot be told apart.
+        ArtifactError: There is no such task, or ``out`` exists.
     """
     folder, target = Path(folder), Path(out)
+    if target.exists():
+        raise ArtifactError(f"{target} exists already", hint="choose another folder")
     content = manifest.read(folder)
     manifest.check_files(folder, content)
     if task not in content.tasks:
@@ -539,10 +607,10 @@ def extract(folder: str | Path, task: str, out: str | Path) -> Manifest:
     gone = [f"head.{name}.safetensors" for name in content.tasks if name != task]
     with new_folder(target) as partial:
         for name in content.files:
-            if name not in (*gone, PROBE, "probe.json"):
+            if name not in (*gone, PROBE, PROBE_JSON):
                 shutil.copyfile(folder / name, partial / name)
-        probes = json.loads((folder / "probe.json").read_text("utf-8"))
-        write_json(partial / "probe.json", {task: probes[task]})
+        probes = json.loads((folder / PROBE_JSON).read_text("utf-8"))
+        write_json(partial / PROBE_JSON, {task: probes[task]})
         scores = load_tensors(folder / PROBE)[f"scores.{task}"]
         save_tensors(partial / PROBE, {f"scores.{task}": scores})
         own = tuple(f"heads.{name}." for name in content.tasks if name != task)

@@ -16,7 +16,14 @@ from torch.nn.utils import parametrize
 
 from hub_core.catalog import Catalog, Provided
 from hub_core.declare import AT_START, Tags, Task, meaning
-from hub_core.errors import HubError, IncompatibleError, OptionsError, UnknownMethodError, listed
+from hub_core.errors import (
+    HubError,
+    IncompatibleError,
+    IntegrityError,
+    OptionsError,
+    UnknownMethodError,
+    listed,
+)
 from hub_core.model import Backbone, Head, TaskModel, tensors_of
 from hub_core.part import Chosen, Context, Part
 from hub_core.recipe import Choice, Recipe
@@ -135,7 +142,7 @@ def _unmet_parts(parts: Sequence[Resolved], tags: frozenset[str]) -> list[str]:
         for tag in sorted(part.tags("requires") - tags):
             who = f"{taker[tag]} has taken it away" if tag in taker else "nothing here gives it"
             problems.append(f"{part.label} needs '{tag}' ({meaning(tag)}), but {who}")
-        taker.update({tag: part.label for tag in part.tags("removes")})
+        taker.update(dict.fromkeys(part.tags("removes"), part.label))
         tags = (tags | part.tags("provides")) - part.tags("removes")
     return problems
 
@@ -220,8 +227,8 @@ def assemble(
             blueprint.backbone.options, ctx
         )
         parts = [part.provided.factory()(part.options) for part in blueprint.parts]
-        for part, state in zip(parts, states or (), strict=bool(states)):
-            part.load_state_dict(state)
+        for number, state in enumerate(states or ()):
+            _restore(parts[number], blueprint.parts[number].label, state)
         contexts = [replace(ctx, needs=needs) for needs in blueprint.needs]
         model = TaskModel(backbone, {})
         for part, own in zip(parts, contexts, strict=True):
@@ -240,6 +247,13 @@ def assemble(
         model.to(ctx.device)
     names = {parameter: name for name, parameter in model.named_parameters()}
     return Built(model, parts, contexts, base, buffers, names)
+
+
+def _restore(part: Part, label: str, state: Mapping[str, Any]) -> None:
+    try:
+        part.load_state_dict(state)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise IntegrityError(f"the stored state of {label} does not fit it: {error!r}") from error
 
 
 def _head(resolved: Resolved, task: Task, backbone: Backbone) -> Head:

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from hub_core.options import Options
 
 GROUP = "hub_core"
-_CORE_REQUIREMENT = re.compile(r"^Requires-Dist:\s*(hub[-_.]core\b.*)$", re.MULTILINE | re.I)
 _HOOKS: Mapping[Kind, str] = {
     "backbone": "hub_backbones",
     "head": "hub_heads",
@@ -88,9 +87,17 @@ class Provided:
         """Import the model of the method's options.
 
         Raises:
-            PluginError: The model cannot be imported.
+            PluginError: The model cannot be imported, or is none.
         """
-        return _load(self, self.method.options)  # type: ignore[no-any-return]
+        from hub_core.options import Options
+
+        model = _load(self, self.method.options)
+        if not (isinstance(model, type) and issubclass(model, Options)):
+            raise PluginError(
+                f"plugin {self.plugin.name}: {self.method.options} is not derived from Options",
+                hint=f"reinstall {self.plugin.distribution}, or report this to its authors",
+            )
+        return model
 
     def options(self, values: Mapping[str, Any]) -> Options:
         """Check ``values`` and return the method's options.
@@ -112,13 +119,14 @@ class Provided:
 
 
 def _option_problem(error: Mapping[str, Any], known: Iterable[str]) -> str:
-    where = ".".join(str(part) for part in error["loc"]) or "options"
+    where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"{where}: there is no such option{_sep(near(where, known))}"
     if error["type"] == "missing":
         return f"{where}: must be given"
     text = error["msg"].removeprefix("Value error, ")
-    return f"{where} = {error['input']!r}: {text[0].lower()}{text[1:]}"
+    given = f"{where} = {error['input']!r}" if error["loc"] else "together"
+    return f"{given}: {text[0].lower()}{text[1:]}"
 
 
 def _sep(text: str) -> str:
@@ -128,8 +136,9 @@ def _sep(text: str) -> str:
 def _load(provided: Provided, target: str) -> Any:
     module, _, name = target.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
-    except Exception as error:
+        with contextlib.redirect_stdout(sys.stderr):
+            return getattr(importlib.import_module(module), name)
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"plugin {provided.plugin.name} cannot load {target} for {provided.method.name}: "
             f"{type(error).__name__}: {error}",
@@ -179,15 +188,18 @@ class Catalog:
         plugin, _, bare = name.rpartition(":")
         if plugin:
             self._require_usable(plugin)
-        found = [
-            p
-            for p in self.methods(kind)
-            if p.method.name == bare and plugin in ("", p.plugin.name)
-        ]
+        able = [p for p in self.methods(kind) if plugin in ("", p.plugin.name)]
+        found = [p for p in able if p.method.name == bare]
         if len(found) > 1:
             choices = " or ".join(f"'{p.full_name}'" for p in found)
             raise AmbiguousMethodError(
                 f"{kind} '{name}' is provided by {len(found)} plugins", hint=f"write {choices}"
+            )
+        if not found and plugin:
+            own = [p.method.name for p in able]
+            raise UnknownMethodError(
+                f"plugin {plugin} provides no {kind} named '{bare}'",
+                hint=near(bare, own) or f"'hub methods --kind {kind}' lists what is installed",
             )
         if not found:
             raise self._unknown(kind, bare)
@@ -232,8 +244,9 @@ def _announced(plugin: Plugin) -> Iterator[Provided]:
     manager = pluggy.PluginManager("hub_core")
     manager.add_hookspecs(HubSpecs)
     with contextlib.redirect_stdout(sys.stderr):  # a plugin that prints must not spoil --json
-        manager.register(importlib.import_module(plugin.module), name=plugin.name)
-        manager.check_pending()  # a misspelt hook is an error, not silence
+        module = importlib.import_module(plugin.module)
+        _refuse_unheard(module)
+        manager.register(module, name=plugin.name)
         for kind, hook in _HOOKS.items():
             seen: set[str] = set()
             for method in _flat(hook, getattr(manager.hook, hook)()):
@@ -241,6 +254,17 @@ def _announced(plugin: Plugin) -> Iterator[Provided]:
                     raise ValueError(f"{hook} yields two methods named {method.name!r}")
                 seen.add(method.name)
                 yield Provided(kind, method, plugin)
+
+
+def _refuse_unheard(module: Any) -> None:
+    """Refuse hooks that pluggy would pass over in silence: misspelt ones and unmarked ones."""
+    for name, value in list(vars(module).items()):
+        mark = getattr(value, "hub_core_impl", None)
+        heard = (mark.get("specname") or name) if isinstance(mark, dict) else None
+        if heard is None and name in _HOOKS.values() and callable(value):
+            raise TypeError(f"{name} lacks @hookimpl")
+        if heard is not None and heard not in _HOOKS.values():
+            raise TypeError(f"there is no hook {heard}{_sep(near(heard, _HOOKS.values()))}")
 
 
 def _flat(hook: str, results: Iterable[Iterable[Method]]) -> Iterator[Method]:
@@ -261,12 +285,12 @@ def _discover() -> Iterator[Plugin]:
         text = distribution.read_text("entry_points.txt")
         if not text or f"[{GROUP}]" not in text.replace(" ", ""):
             continue
-        label = (distribution.metadata["Name"] or "unnamed").lower().replace("_", "-")
+        label = _label(distribution)
         if label in seen:  # the same distribution again, further down sys.path
             continue
         seen.add(label)
         for point in distribution.entry_points.select(group=GROUP):
-            plugin = Plugin(point.name, point.value, label, distribution.version)
+            plugin = Plugin(point.name, point.value, label, _version(distribution))
             if names is not None and point.name not in names:
                 yield replace(plugin, status="disabled", reason="HUB_PLUGINS does not name it")
             elif point.name in taken:
@@ -274,24 +298,37 @@ def _discover() -> Iterator[Plugin]:
                 yield replace(plugin, name=f"{point.name}@{label}", status="broken", reason=reason)
             else:
                 taken[point.name] = label
-                yield _compatible(plugin, distribution.read_text("METADATA") or "")
+                yield _compatible(plugin, distribution)
 
 
-def _compatible(plugin: Plugin, text: str) -> Plugin:
+def _label(distribution: metadata.Distribution) -> str:
+    """Return a distribution's normalized name, also of one whose metadata are damaged."""
+    with contextlib.suppress(Exception):
+        return re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
+    return "unnamed"
+
+
+def _version(distribution: metadata.Distribution) -> str:
+    with contextlib.suppress(Exception):
+        return distribution.version or "unknown"
+    return "unknown"
+
+
+def _compatible(plugin: Plugin, distribution: metadata.Distribution) -> Plugin:
     """Mark a plugin that was made for another core, known before it is imported."""
-    match = _CORE_REQUIREMENT.search(text)
-    if match is None:
-        return plugin
-    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.requirements import Requirement
 
-    try:
-        requirement = Requirement(match[1])
-    except InvalidRequirement as error:
-        return replace(plugin, status="broken", reason=f"its metadata: {error}".replace("\n", " "))
-    if requirement.specifier.contains(__version__, prereleases=True):
+    with contextlib.suppress(ValueError, TypeError):
+        for text in distribution.requires or ():
+            if not re.match(r"hub[-_.]+core(?![-\w.])", text, re.I):
+                continue
+            wanted = Requirement(text)
+            applies = wanted.marker is None or wanted.marker.evaluate({"extra": ""})
+            if applies and not wanted.specifier.contains(__version__, prereleases=True):
+                reason = f"it needs hub-core {wanted.specifier}, this is {__version__}"
+                return replace(plugin, status="incompatible", reason=reason)
         return plugin
-    reason = f"it needs hub-core {requirement.specifier}, this is {__version__}"
-    return replace(plugin, status="incompatible", reason=reason)
+    return replace(plugin, status="broken", reason="its metadata cannot be read")
 
 
 @functools.cache

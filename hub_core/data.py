@@ -9,18 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import tempfile
+import numbers
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from hub_core.declare import Column, Task
-from hub_core.errors import DataError, listed, near
+from hub_core.errors import DataError, near
 from hub_core.model import Example, Row
+from hub_core.tables import SHOWN, shown, some
+from hub_core.tables import Table as Table
+from hub_core.tables import read_table as read_table
+
 
 @dataclass(frozen=True, slots=True)
 class TaskData:
@@ -46,24 +49,31 @@ def columns_of(table: Table, wanted: Sequence[Column], given: Mapping[str, str])
     Raises:
         DataError: A column is missing, or one was named for a role that the head does not have.
     """
-    label, names, _ = table
+    label, names = table[:2]
     roles = {column.role for column in wanted}
     for role in given:
         if role not in roles:
-            raise DataError(f"this head reads no '{role}'", hint=near(role, roles) or
-                            f"it reads {', '.join(sorted(roles))}")  # fmt: skip
+            raise DataError(
+                f"this head reads no '{role}'",
+                hint=near(role, roles) or f"it reads {', '.join(sorted(roles))}",
+            )
     found: dict[str, str] = {}
-    missing: list[str] = []
+    missing: dict[str, str] = {}
     for column in wanted:
-        name = given.get(column.role) or _usual(column, names, set(found.values()))
+        taken = {*given.values(), *found.values()}
+        name = given.get(column.role) or _usual(column, names, taken)
         if name in names:
             found[column.role] = name
         elif column.required or column.role in given:
-            missing.append(f"no column '{name or column.names[0]}' for {column.role}")
+            missing[column.role] = name or column.names[0]
     if missing:
+        role, name = next(iter(missing.items()))
+        meant = near(name, names) if role in given else ""
+        how = f'--column {role}=NAME, or columns = {{ {role} = "NAME" }} in the recipe'
+        lacking = "; ".join(f"no column {shown(name)} for {role}" for role, name in missing.items())
         raise DataError(
-            f"{label}: {'; '.join(missing)} (columns: {', '.join(names)})",
-            hint="name columns with --column ROLE=NAME, or columns = { role = \"name\" }",
+            f"{label}: {lacking} (columns: {', '.join(names)})",
+            hint=meant or f"say which column it is: {how}",
         )
     return found
 
@@ -87,88 +97,117 @@ def examples_of(
     Raises:
         DataError: Rows are unusable; the first ones are listed with row and column.
     """
-    source, _, rows = table
+    table = Table(*table)
     present = [column for column in wanted if column.role in names]
     problems: list[str] = []
     examples: list[Example] = []
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(table.rows, start=1):
         example: dict[str, Any] = {}
         for column in present:
             name = names[column.role]
             try:
                 example[column.role] = _CHECKS[column.kind](row.get(name), labels)
             except ValueError as error:
-                problems.append(f"row {number}, column '{name}': {error}")
+                problems.append(f"{table.place(number)}, column '{name}': {error}")
         examples.append(example)
     if problems:
-        more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+        values = "1 value" if len(problems) == 1 else f"{len(problems)} values"
         raise DataError(
-            f"{source}: {len(problems)} values cannot be used:{listed(problems[:SHOWN] + more)}",
-            hint="correct or remove these rows",
+            f"{table.source}: {values} cannot be used:{some(problems)}",
+            hint="correct or remove them; rows are counted from 1 and leave out a header line",
         )
     return examples
 
 
 def _text(value: Any, _: Sequence[str] | None) -> str:
-    if _absent(value) or not str(value).strip():
+    if _absent(value):
         raise ValueError("the text is missing")
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not text")
+        raise ValueError(f"{shown(value)} is not text")
+    if not value.isascii():
+        _require_whole_letters(value)
     return value
 
 
 def _label(value: Any, labels: Sequence[str] | None) -> str:
-    if _absent(value) or str(value).strip() == "":
+    if _absent(value):
         raise ValueError("the label is missing")
-    if isinstance(value, float) and not value.is_integer():
-        raise ValueError(f"{value!r} is a number, not a label")
-    name = str(int(value)) if isinstance(value, float | bool) else str(value).strip()
+    if isinstance(value, str):
+        name = value.strip()
+        _require_whole_letters(name)
+    elif not isinstance(value, numbers.Real):
+        raise ValueError(f"{shown(value)} is not a label")
+    elif not isinstance(value, numbers.Integral) and not float(value).is_integer():
+        raise ValueError(f"{shown(value)} is a number, not a label")
+    else:
+        name = str(int(value))  # type: ignore[call-overload]  # whole, as was just checked
     if labels is not None and name not in labels:
-        hint = near(name, labels)
-        raise ValueError(f"unknown label '{name}'{'; ' + hint if hint else ''}")
+        known = ", ".join(map(shown, labels[:SHOWN])) + (", …" if len(labels) > SHOWN else "")
+        hint = near(name, labels) or f"the labels are {known}"
+        raise ValueError(f"unknown label {shown(name)}; {hint}")
     return name
 
 
 def _score(value: Any, _: Sequence[str] | None) -> float:
-    if _absent(value) or str(value).strip() == "":
+    if _absent(value):
         raise ValueError("the score is missing")
     try:
         score = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{value!r} is not a number") from None
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{shown(value)} is not a number") from None
     if not math.isfinite(score):
-        raise ValueError(f"{value!r} is not a finite number")
+        raise ValueError(f"{shown(value)} is not a finite number")
     return score
 
 
 def _tokens(value: Any, _: Sequence[str] | None) -> list[str]:
-    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
-        raise ValueError("is not a list of words")
-    return [_text(item, None) for item in value]
+    return [_text(item, None) for item in _list(value, "words")]
 
 
 def _tags(value: Any, labels: Sequence[str] | None) -> list[str]:
+    return [_label(item, labels) for item in _list(value, "labels")]
+
+
+def _list(value: Any, of: str) -> Sequence[Any]:
+    value = value.tolist() if hasattr(value, "tolist") else value  # an array in a DataFrame
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
-        raise ValueError("is not a list of labels")
-    return [_label(item, labels) for item in value]
+        raise ValueError(f"{shown(value)} is not a list of {of}")
+    return value
 
 
 _CHECKS = {"text": _text, "label": _label, "score": _score, "tokens": _tokens, "tags": _tags}
 
 
 def _absent(value: Any) -> bool:
+    if isinstance(value, str):
+        return not value.strip()
     return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _require_whole_letters(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = ascii(text[error.start])
+        raise ValueError(f"the text holds half a letter, {half}") from None
 
 
 def labels_in(examples: Iterable[Example], wanted: Sequence[Column]) -> tuple[str, ...]:
     """Return the sorted label names in examples; numbers are sorted as numbers."""
+    roles = [column.role for column in wanted if column.kind in ("label", "tags")]
     names: set[str] = set()
-    for column in wanted:
-        if column.kind in ("label", "tags"):
-            for example in examples:
-                value = example.get(column.role, ())
-                names.update([value] if isinstance(value, str) else value)
-    return tuple(sorted(names, key=lambda name: (not name.isdigit(), name.zfill(9), name)))
+    for example in examples:
+        for role in roles:
+            value = example.get(role, ())
+            names.update([value] if isinstance(value, str) else value)
+    return tuple(sorted(names, key=_label_order))
+
+
+def _label_order(name: str) -> tuple[bool, int, str]:
+    """Put whole numbers first, by value, then all other names by letter."""
+    number = name.removeprefix("-")
+    whole = number.isascii() and number.isdigit() and len(number) <= 18
+    return not whole, int(name) if whole else 0, name
 
 
 # -- splitting

@@ -63,6 +63,7 @@ AT_START = frozenset(
 Tags = frozenset[str] | Callable[[Any], frozenset[str]]
 """Tags, or a function of the method's options that returns them."""
 
+
 def meaning(tag: str) -> str:
     """Return what a tag says; a plugin's own tag, ``plugin:tag``, is known to that plugin only."""
     plugin, _, own = tag.partition(":")
@@ -70,6 +71,7 @@ def meaning(tag: str) -> str:
 
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+PLACE = re.compile(r"\w+(\.\w+)*:\w+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +109,7 @@ class Method:
         if not self.summary or len(self.summary) > 72 or "\n" in self.summary:
             raise ValueError(f"method {self.name}: the summary must be one line of 1 to 72 letters")
         for attribute in ("factory", "options"):
-            if getattr(self, attribute).count(":") != 1:
+            if not PLACE.fullmatch(getattr(self, attribute)):
                 raise ValueError(f"method {self.name}: {attribute} must read 'module:Class'")
         for attribute in ("requires", "provides", "removes"):
             tags = getattr(self, attribute)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hub_core.data import batches_of, columns_of, examples_of, read_table
+from hub_core.data import Table, batches_of, columns_of, examples_of, read_table
 from hub_core.declare import Task
 from hub_core.errors import DataError, near
 from hub_core.manifest import Manifest
@@ -107,11 +107,13 @@ class Predictor:
         chosen = self.task(task)
         head = self.model.head(chosen.name)
         wanted = [column for column in head.columns if not column.target]
-        rows = [{wanted[0].role: i} if isinstance(i, str) else dict(i) for i in inputs]
+        rows: list[dict[str, Any]] = [
+            {wanted[0].role: i} if isinstance(i, str) else dict(i) for i in inputs
+        ]
         if not rows:
             return []
         columns = list(dict.fromkeys(name for row in rows for name in row))
-        table = ("input", columns, rows)
+        table: Table = ("input", columns, rows)
         examples = examples_of(table, wanted, columns_of(table, wanted, {}), None)
         return predict(self.model, chosen.name, examples)
 

@@ -81,7 +81,7 @@ def _read(name: str) -> dict[str, str]:
     with contextlib.suppress(OSError, ValueError):
         memory = json.loads((_folder() / name).read_text("utf-8"))
         if isinstance(memory, dict):
-            return memory
+            return {str(key): value for key, value in memory.items() if isinstance(value, str)}
     return {}
 
 
@@ -90,6 +90,9 @@ def _write(name: str, memory: dict[str, str]) -> None:
     with contextlib.suppress(OSError):
         _folder().mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=_folder(), prefix=name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(memory, file)
-        os.replace(temporary, _folder() / name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(memory, file)
+            os.replace(temporary, _folder() / name)
+        finally:
+            Path(temporary).unlink(missing_ok=True)

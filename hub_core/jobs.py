@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from hub_core.model import Batch, Example, Row
 from hub_core.part import Context
 from hub_core.recipe import Recipe, TaskRecipe, parse, read
 from hub_core.runs import Run
-from hub_core.training import Loop, Metrics, Plan, choose_device
+from hub_core.timeline import Plan
+from hub_core.training import Loop, Metrics, choose_device
 
 log = logging.getLogger("hub_core")
 
@@ -137,6 +138,8 @@ def _train(
     loop = _loop(built, found, rows, blueprint.recipe, work, report)
     if saved is not None:
         loop.load_state_dict(saved)
+        assert work is not None
+        work.rewrite_log(loop.progress.history)
         report("resume", {"step": loop.progress.total, "steps": loop.plan.steps})
     _tell_plan(built, loop.plan, report)
     progress = loop.run()
@@ -200,9 +203,7 @@ def read_data(blueprint: Blueprint, given: Any = None) -> dict[str, TaskData]:
     """
     tasks = blueprint.recipe.tasks
     sources = _by_task(list(tasks), given)
-    return {
-        name: _task_data(blueprint, name, tasks[name], sources.get(name)) for name in tasks
-    }
+    return {name: _task_data(blueprint, name, tasks[name], sources.get(name)) for name in tasks}
 
 
 def _by_task(names: Sequence[str], given: Any) -> Mapping[str, Any]:
@@ -222,7 +223,7 @@ def _sources(task: TaskRecipe, given: Any) -> dict[str, Any]:
     sources = {"train": task.data, "validation": task.validation, "test": task.test}
     if isinstance(given, Mapping):
         missing = [split for split in ("validation", "test") if split not in given]
-        return {**dict(given), **{split: 0 for split in missing}}
+        return {**dict(given), **dict.fromkeys(missing, 0)}
     return sources if given is None else sources | {"train": given}
 
 
@@ -422,8 +423,7 @@ def _stage_counts(plan: Plan) -> list[tuple[str, int, int]]:
         stage = plan.moment(step).stage
         counts[stage] = max(counts.get(stage, 0), sum(p.numel() for p in chosen))
     result, last = [], 0
-    for number, (stage, epochs) in enumerate(zip(plan.stages, plan.epochs, strict=True)):
+    for number, (own, epochs) in enumerate(zip(plan.stages, plan.epochs, strict=True)):
         last = counts.get(number, last)
-        result.append((stage.name, epochs, last))
+        result.append((own.name, epochs, last))
     return result
-

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -81,7 +82,7 @@ class Proof(_Entry):
 class Manifest(_Entry):
     """The content of ``hub.json``."""
 
-    format: int = FORMAT
+    format: int = Field(default=FORMAT, strict=True, ge=1, le=FORMAT)
     recipe: dict[str, Any]
     methods: list[MethodEntry]
     backbone: BackboneEntry
@@ -101,7 +102,7 @@ class Manifest(_Entry):
     @classmethod
     def _safe_names(cls, files: dict[str, FileEntry]) -> dict[str, FileEntry]:
         for name in files:
-            if not _FILE_NAME.fullmatch(name) or name == NAME:
+            if not _FILE_NAME.fullmatch(name) or name.lower() == NAME:
                 raise ValueError(f"file name {name!r} is not allowed")
         return files
 
@@ -123,21 +124,31 @@ def read(folder: Path) -> Manifest:
     try:
         values = json.loads(path.read_text("utf-8"))
         found = values.get("format") if isinstance(values, dict) else None
-        if isinstance(found, int) and found > FORMAT:
+        if isinstance(found, int | float) and found > FORMAT:
             raise FormatError(
                 f"{path} has format {found}, this hub-core reads up to {FORMAT}",
                 hint="update hub-core",
             )
         return Manifest.model_validate(values)
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise FormatError(f"{path} is not a manifest:{listed(problems[:10])}") from None
+        problems = [_problem(found) for found in error.errors()]
+        more = [f"and {len(problems) - 10} more"] if len(problems) > 10 else []
+        raise FormatError(f"{path} is not a manifest:{listed(problems[:10] + more)}") from None
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not JSON: {error}") from None
 
 
+def _problem(error: Mapping[str, Any]) -> str:
+    where = ".".join(map(str, error["loc"]))
+    text = error["msg"].removeprefix("Value error, ")
+    text = text[0].lower() + text[1:]
+    return f"{where}: {text}" if where else text
+
+
 def check_files(folder: Path, manifest: Manifest) -> None:
-    """Compare size and sha256 of every file, and refuse safetensors that are not listed.
+    """Compare size and sha256 of every file, and refuse what could be read and is not listed.
 
     Raises:
         IntegrityError: Files are missing, changed or unlisted; all are told.
@@ -145,7 +156,9 @@ def check_files(folder: Path, manifest: Manifest) -> None:
     problems = []
     for name, entry in manifest.files.items():
         path = folder / name
-        if path.is_symlink() or not path.is_file():
+        if path.is_symlink():
+            problems.append(f"{name} is a link, not a file")
+        elif not path.is_file():
             problems.append(f"{name} is missing")
         elif path.stat().st_size != entry.size:
             problems.append(f"{name} has {path.stat().st_size} bytes, not {entry.size}")
@@ -153,8 +166,9 @@ def check_files(folder: Path, manifest: Manifest) -> None:
             problems.append(f"{name} has sha256 {actual[:16]}…, not {entry.sha256[:16]}…")
     problems += [
         f"{path.name} is not listed in {NAME}"
-        for path in sorted(folder.glob("*.safetensors"))
-        if path.name not in manifest.files
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in (".safetensors", ".json")
+        and path.name not in {NAME, *manifest.files}
     ]
     if problems:
         raise IntegrityError(

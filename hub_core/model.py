@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -341,7 +341,7 @@ class TaskModel(nn.Module):
             if not hasattr(wrapper, "fold"):
                 raise IncompatibleError(f"{path}: {type(wrapper).__name__} cannot be folded")
             with torch.no_grad():
-                wrapper.fold(linear)
+                cast(Any, wrapper).fold(linear)
         self._put(path, linear)
         return linear
 
@@ -407,9 +407,7 @@ class Losses:
         return torch.stack([self.terms[n] * self.weights[n] for n in self.terms]).sum()
 
 
-def parameter_names(
-    model: nn.Module, chosen: Iterable[nn.Parameter]
-) -> list[str]:
+def parameter_names(model: nn.Module, chosen: Iterable[nn.Parameter]) -> list[str]:
     """Return the sorted names of some of a model's parameters."""
     wanted = set(chosen)
     return sorted(name for name, parameter in model.named_parameters() if parameter in wanted)

@@ -155,9 +155,7 @@ class Part:
         """Return options for some parameters."""
         return {}
 
-    def optimizer(
-        self, groups: list[dict[str, Any]], ctx: Context
-    ) -> torch.optim.Optimizer | None:
+    def optimizer(self, groups: list[dict[str, Any]], ctx: Context) -> torch.optim.Optimizer | None:
         """Return an optimizer over the groups; its part removes ``free-optimizer``."""
         return None
 

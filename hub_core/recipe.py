@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from hub_core.errors import RecipeError, listed, near
 
-TASK_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+TASK_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Choice(BaseModel):
@@ -32,6 +41,8 @@ class Choice(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _bare_name(cls, value: Any) -> Any:
+        if not isinstance(value, str | Mapping | Choice):
+            raise ValueError("must be a name, or a table with a name")
         return {"name": value} if isinstance(value, str) else value
 
     @property
@@ -40,8 +51,33 @@ class Choice(BaseModel):
         return dict(self.model_extra or {})
 
 
-Share = Annotated[float, Field(gt=0.0, lt=1.0)]
-Files = str | list[str]
+def _files(value: Any) -> Any:
+    names = value if isinstance(value, list) else [value]
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise ValueError("must be a file name or a list of file names")
+    return value
+
+
+def _files_or_share(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1:
+        return float(value)
+    try:
+        return _files(value)
+    except ValueError:
+        raise ValueError(
+            "must be file names, or a share of the data from 0 to less than 1"
+        ) from None
+
+
+def _task_name(name: str) -> str:
+    if not TASK_NAME.fullmatch(name):
+        raise ValueError("a task's name has lowercase letters, digits, '-' and '_', a letter first")
+    return name
+
+
+Files = Annotated[str | list[str], PlainValidator(_files)]
+FilesOrShare = Annotated[str | list[str] | float, PlainValidator(_files_or_share)]
+TaskName = Annotated[str, AfterValidator(_task_name)]
 
 
 class TaskRecipe(_Strict):
@@ -53,8 +89,8 @@ class TaskRecipe(_Strict):
 
     head: Choice
     data: Files | None = None
-    validation: Files | Share | Literal[0] = 0.1
-    test: Files | Share | Literal[0] = 0.1
+    validation: FilesOrShare = 0.1
+    test: FilesOrShare = 0.1
     columns: dict[str, str] = Field(default_factory=dict)
     labels: list[str] | None = None
 
@@ -64,6 +100,18 @@ class TaskRecipe(_Strict):
         if sum(shares) >= 1:
             raise ValueError("validation and test together take all of the data")
         return self
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_differ(cls, labels: list[str] | None) -> list[str] | None:
+        if labels is not None and not labels:
+            raise ValueError("must name the labels; leave it out to take those of the data")
+        for label in labels or ():
+            if not label.strip() or label != label.strip():
+                raise ValueError(f"the label {label!r} has spaces around it")
+            if (labels or []).count(label) > 1:
+                raise ValueError(f"the label {label!r} is named twice")
+        return labels
 
 
 class Training(_Strict):
@@ -80,7 +128,9 @@ class Training(_Strict):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
     threads: int = Field(0, ge=0, description="processor threads; 0 leaves one core free")
     seed: int = Field(0, ge=0, lt=2**32, description="feeds every random choice")
-    metric: str = Field("", description="what the best checkpoint is chosen by; default: the head's")
+    metric: str = Field(
+        "", description="what the best checkpoint is chosen by; default: the head's"
+    )
     patience: int = Field(0, ge=0, description="epochs without a gain before stopping; 0: never")
     checkpoint_steps: int = Field(0, ge=0, description="steps between checkpoints; 0: every epoch")
 
@@ -89,17 +139,10 @@ class Recipe(_Strict):
     """Everything that decides a training run."""
 
     backbone: Choice
-    tasks: dict[str, TaskRecipe] = Field(min_length=1)
+    tasks: dict[TaskName, TaskRecipe] = Field(min_length=1)
     strategies: list[Choice] = Field(default_factory=list)
     compressors: list[Choice] = Field(default_factory=list)
-    training: Training = Field(default_factory=lambda: Training())
-
-    @model_validator(mode="after")
-    def _task_names(self) -> Recipe:
-        for name in self.tasks:
-            if not TASK_NAME.fullmatch(name):
-                raise ValueError(f"task {name!r}: use lowercase letters, digits, '-' and '_'")
-        return self
+    training: Training = Field(default_factory=lambda: Training.model_validate({}))
 
 
 def parse(values: Mapping[str, Any], *, source: str = "recipe") -> Recipe:
@@ -126,15 +169,19 @@ def read(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        values = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         raise RecipeError(
             f"{path}: there is no such recipe", hint="'hub init' writes one"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read: {error}") from None
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path}: is not UTF-8", hint="save the file as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path}: is not TOML: {error}") from None
+        raise RecipeError(
+            f"{path}: is not TOML: {error}", hint='put texts in quotes: head = "NAME"'
+        ) from None
     for task in _tables(values.get("tasks")):
         for key in ("data", "validation", "test"):
             if key in task:
@@ -155,16 +202,29 @@ def _beside(path: Path, value: Any) -> Any:
     return str(path.parent / value) if isinstance(value, str) else value
 
 
-def _problem(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"] if part not in _UNION_BRANCHES)
+def _problem(error: Mapping[str, Any]) -> str:
+    loc = [str(part) for part in error["loc"] if part != "[key]"]
+    where = ".".join(loc)
     if error["type"] == "extra_forbidden":
-        hint = near(str(error["loc"][-1]), _KEYS)
+        hint = near(loc[-1], _keys_beside(loc))
         return f"{where}: there is no such key{'; ' + hint if hint else ''}"
-    if error["type"] == "missing":
-        return f"{where}: must be given"
-    text = error["msg"].removeprefix("Value error, ")
-    return f"{where}: {text[0].lower()}{text[1:]}" if where else text
+    text = _SENTENCES.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    text = text.replace("Input should", "must")
+    return f"{where}: {text}" if where else f"it {text}"
 
 
-_UNION_BRANCHES = {"str", "list[str]", "constrained-float", "literal[0]"}
-_KEYS = {key for model in (TaskRecipe, Training, Recipe) for key in model.model_fields}
+def _keys_beside(loc: Sequence[str]) -> Iterable[str]:
+    tables: dict[str, type[BaseModel]] = {"tasks": TaskRecipe, "training": Training}
+    table = tables.get(loc[0], Recipe) if len(loc) > 1 else Recipe
+    return table.model_fields
+
+
+_SENTENCES = {
+    "missing": "must be given",
+    "model_type": "must be a table",
+    "dict_type": "must be a table",
+    "list_type": "must be a list",
+    "string_type": "must be text in quotes",
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+}

@@ -1,33 +1,47 @@
-"""The folder of a run, ``OUT.run``: checkpoints that appear as a whole, the log, and a lock.
+"""The folder of a run, ``OUT.run``.
 
     checkpoint/run.json             recipe, position, optimizer and part state without tensors
     checkpoint/tensors.safetensors  every tensor of it
     train.jsonl                     one line for each epoch
     lock                            held while a process trains here
+
+A checkpoint appears as a whole. The system lets go of the lock when its process ends, however it
+ends, so a killed run can be resumed at once.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hub_core.errors import IntegrityError, TrainingError
+from hub_core.errors import IntegrityError, TrainingError, listed
 from hub_core.recipe import Recipe
-from hub_core.state import join, load_tensors, new_folder, save_tensors, split, write_json
+from hub_core.state import (
+    join,
+    load_tensors,
+    new_folder,
+    recover,
+    save_tensors,
+    split,
+    write_json,
+)
 
 
 class Run:
     """One run's folder."""
 
-    def __init__(self, folder: Path, recipe: Recipe, seconds: float) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, lock: int) -> None:
         self.folder = folder
         self.recipe = recipe
-        self._before = seconds
+        self._lock = lock
+        self._before = 0.0
         self._started = time.perf_counter()
 
     @classmethod
@@ -38,11 +52,18 @@ class Run:
             TrainingError: Another process trains there, or there is nothing to resume, or
                 another recipe was trained there.
         """
+        target = target if target.name else target.resolve()
         folder = target.with_name(target.name + ".run")
-        folder.mkdir(parents=True, exist_ok=True)
-        _lock(folder)
         try:
-            run = cls(folder, recipe, 0.0)
+            folder.mkdir(parents=True, exist_ok=True)
+            run = cls(folder, recipe, _lock(folder))
+        except OSError as error:
+            raise TrainingError(
+                f"{folder} cannot be written: {error.strerror}", hint="choose another --out"
+            ) from None
+        try:
+            recover(target)
+            recover(folder / "checkpoint")
             if resume:
                 run._before = run._stored()["seconds"]
             else:
@@ -50,12 +71,15 @@ class Run:
                 (folder / "train.jsonl").unlink(missing_ok=True)
             return run
         except BaseException:
-            _unlock(folder)
+            run.close()
             raise
 
     def close(self) -> None:
         """Let others train here."""
-        _unlock(self.folder)
+        if self._lock >= 0:
+            os.ftruncate(self._lock, 0)
+            os.close(self._lock)
+            self._lock = -1
 
     def _stored(self) -> dict[str, Any]:
         path = self.folder / "checkpoint" / "run.json"
@@ -65,11 +89,14 @@ class Run:
             )
         try:
             stored: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
-            raise IntegrityError(f"{path} is damaged: {error}") from None
-        if stored["recipe"] != _comparable(self.recipe):
+            before, _, _ = stored["recipe"], stored["state"], float(stored["seconds"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise IntegrityError(
+                f"{path} is damaged: {error}", hint="start again without --resume"
+            ) from None
+        if changed := list(_changed(before, _comparable(self.recipe))):
             raise TrainingError(
-                f"{self.folder} was trained with another recipe",
+                f"{self.folder} was trained with another recipe:{listed(changed)}",
                 hint="resume with the same recipe, or start again without --resume",
             )
         return stored
@@ -93,10 +120,16 @@ class Run:
             content = {"recipe": _comparable(self.recipe), "state": skeleton, "seconds": seconds}
             write_json(partial / "run.json", content)
 
+    def rewrite_log(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """Leave in ``train.jsonl`` what the checkpoint knows of, when training goes on from it."""
+        (self.folder / "train.jsonl").unlink(missing_ok=True)
+        for figures in history:
+            self.log(figures)
+
     def log(self, figures: Mapping[str, Any]) -> None:
         """Append a line to ``train.jsonl``."""
         with (self.folder / "train.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(dict(figures), ensure_ascii=False) + "\n")
+            file.write(json.dumps(dict(figures), sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def _comparable(recipe: Recipe) -> dict[str, Any]:
@@ -107,30 +140,43 @@ def _comparable(recipe: Recipe) -> dict[str, Any]:
     return values
 
 
-def _lock(folder: Path) -> None:
-    path = folder / "lock"
+def _changed(before: Any, now: Any, where: str = "") -> Iterator[str]:
+    """Yield what differs between two recipes, by key."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in dict.fromkeys([*before, *now]):
+            yield from _changed(before.get(key), now.get(key), f"{where}.{key}" if where else key)
+    elif before != now:
+        yield f"{where} was {json.dumps(before)}, is {json.dumps(now)}"
+
+
+def _lock(folder: Path) -> int:
+    """Take the lock and return its file descriptor; the file says whose it is."""
+    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-    except FileExistsError:
-        owner = path.read_text("utf-8").strip()
-        if _alive(owner):
-            raise TrainingError(
-                f"process {owner} trains in {folder}", hint="wait for it, or choose another --out"
-            ) from None
-        path.unlink(missing_ok=True)  # its process was killed
-        _lock(folder)
-        return
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(str(os.getpid()))
+        _hold(handle)
+    except OSError as error:
+        if error.errno in (errno.ENOLCK, errno.ENOTSUP):
+            return handle  # a file system without locks
+        owner = os.read(handle, 32).decode("ascii", "replace").strip()
+        os.close(handle)
+        who = f"process {owner}" if owner else "another process"
+        raise TrainingError(
+            f"{who} trains in {folder}", hint="wait for it, or choose another --out"
+        ) from None
+    os.ftruncate(handle, 0)
+    os.write(handle, str(os.getpid()).encode())
+    return handle
 
 
-def _unlock(folder: Path) -> None:
-    (folder / "lock").unlink(missing_ok=True)
+def _hold(handle: int) -> None:
+    """Lock an open file against all others, or fail at once."""
+    if sys.platform == "win32":
+        import msvcrt
 
+        os.lseek(handle, 2**20, os.SEEK_SET)  # far behind what others must be able to read
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        os.lseek(handle, 0, os.SEEK_SET)
+    else:
+        import fcntl
 
-def _alive(owner: str) -> bool:
-    if not owner.isdigit() or int(owner) == os.getpid():
-        return owner.isdigit() and int(owner) == os.getpid()
-    import psutil
-
-    return bool(psutil.pid_exists(int(owner)))
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -17,6 +19,9 @@ from torch import Tensor
 
 from hub_core.errors import ArtifactError, IntegrityError
 
+PARTIAL, OLD = ".partial-", ".old-"
+"""What the hidden folders beside a target are called while it is written."""
+
 
 def split(tree: Any, tensors: dict[str, Tensor], prefix: str = "") -> Any:
     """Return ``tree`` as JSON values; its tensors go into ``tensors`` and leave their key.
@@ -24,6 +29,8 @@ def split(tree: Any, tensors: dict[str, Tensor], prefix: str = "") -> Any:
     Raises:
         TypeError: The tree holds something that is neither plain data nor a tensor.
     """
+    if isinstance(tree, float) and not math.isfinite(tree):
+        return {"$float": str(tree)}  # JSON has no number for it
     if tree is None or isinstance(tree, bool | int | float | str):
         return tree
     if isinstance(tree, Tensor):
@@ -45,28 +52,43 @@ def join(skeleton: Any, tensors: Mapping[str, Tensor]) -> Any:
     """Return the tree that ``split`` took apart.
 
     Raises:
-        IntegrityError: A tensor is missing.
+        IntegrityError: A tensor is missing, or the skeleton is none that ``split`` gives.
     """
+    try:
+        return _join(skeleton, tensors)
+    except KeyError as error:
+        raise IntegrityError(f"state names tensor {error}, which is not there") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise IntegrityError(f"state is damaged: {error}") from None
+
+
+def _join(skeleton: Any, tensors: Mapping[str, Tensor]) -> Any:
     if isinstance(skeleton, list):
-        return [join(item, tensors) for item in skeleton]
+        return [_join(item, tensors) for item in skeleton]
     if not isinstance(skeleton, dict):
         return skeleton
+    if "$float" in skeleton:
+        return float(skeleton["$float"])
     if "$tensor" in skeleton:
-        key = skeleton["$tensor"]
-        if key not in tensors:
-            raise IntegrityError(f"state names tensor {key}, which is not there")
-        return tensors[key]
+        return tensors[skeleton["$tensor"]]
     if "$tuple" in skeleton:
-        return tuple(join(item, tensors) for item in skeleton["$tuple"])
+        return tuple(_join(item, tensors) for item in skeleton["$tuple"])
     if "$dict" in skeleton:
-        return {join(k, tensors): join(v, tensors) for k, v in skeleton["$dict"]}
-    return {key: join(value, tensors) for key, value in skeleton.items()}
+        return {_join(key, tensors): _join(value, tensors) for key, value in skeleton["$dict"]}
+    return {key: _join(value, tensors) for key, value in skeleton.items()}
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors as safetensors that plain libraries open."""
+    """Write tensors as safetensors that plain libraries open.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
     ready = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-    save_file(ready, path, metadata={"format": "pt"})
+    try:
+        save_file(ready, path, metadata={"format": "pt"})
+    except SafetensorError as error:  # how safetensors tells of a full disk
+        raise OSError(f"{path.name}: {error}") from None
     path.chmod(0o644)  # it is written 0600, which would hide it from everybody else
 
 
@@ -102,16 +124,18 @@ def new_folder(target: Path) -> Iterator[Path]:
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.partial-"))
+        partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}{PARTIAL}"))
     except OSError as error:
-        raise ArtifactError(f"{target} cannot be written: {error}") from None
+        raise ArtifactError(
+            f"{target} cannot be written: {error}", hint="choose another folder"
+        ) from None
     try:
         yield partial
         _swap(partial, target)
     except OSError as error:
-        raise ArtifactError(
-            f"{target} cannot be written: {error}", hint="free some disk space, or choose another"
-        ) from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+        hint = "free some disk space, or choose another folder" if full else "choose another folder"
+        raise ArtifactError(f"{target} cannot be written: {error}", hint=hint) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -121,12 +145,26 @@ def _swap(partial: Path, target: Path) -> None:
     if not target.exists():
         os.replace(partial, target)
         return
-    old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old-"))
+    old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}{OLD}"))
     os.replace(target, old / "it")
     try:
         os.replace(partial, target)
-    except OSError:
+    except BaseException:
         os.replace(old / "it", target)
+        old.rmdir()
         raise
-    finally:
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover(target: Path) -> None:
+    """Clean up beside ``target`` after a process that was killed while it wrote there.
+
+    What it had half written goes; what it had just moved away comes back. Only for a target that
+    no other process writes to.
+    """
+    for old in target.parent.glob(f".{target.name}{OLD}*"):
+        if not target.exists() and (old / "it").exists():
+            os.replace(old / "it", target)
         shutil.rmtree(old, ignore_errors=True)
+    for partial in target.parent.glob(f".{target.name}{PARTIAL}*"):
+        shutil.rmtree(partial, ignore_errors=True)

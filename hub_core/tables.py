@@ -21,6 +21,7 @@ SHOWN = 10
 """Problems that a message lists before it only counts."""
 WIDTH = 60
 """Letters of a value that a message shows."""
+_JSON_HINT = "write one object a line, with the column names as keys"
 
 
 class Table(NamedTuple):
@@ -160,12 +161,11 @@ def _read_file(path: Path) -> list[dict[str, Any]]:
 
 def _decoded(path: Path) -> str:
     try:
-        data = path.read_bytes()
-        return data.decode("utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        before = data[: error.start].splitlines(keepends=True)
+        before = error.object[: error.start].splitlines(keepends=True)
         inside = bool(before) and not before[-1].endswith((b"\n", b"\r"))
         line = len(before) + (not inside)
         byte = len(before[-1]) + 1 if inside else 1
@@ -237,48 +237,38 @@ def _refuse_other_separator(path: Path, header: Sequence[str], separator: str) -
             )
 
 
-def _json_rows(path: Path, text: str) -> Iterator[dict[str, Any]]:
-    """Yield the objects of JSON lines, or of one array or one object in a whole file."""
-    problems = []
-    whole = _whole(path, text)
-    entries = (
-        [(f"line {number}", line) for number, line in enumerate(text.split("\n"), 1)]
-        if whole is None
-        else [(f"item {number}", item) for number, item in enumerate(whole, 1)]
-    )
-    for place, entry in entries:
-        if whole is None and not entry.strip():
-            continue
-        try:
-            row = json.loads(entry) if whole is None else entry
-        except (ValueError, RecursionError) as error:
-            problems.append(f"{place} is not JSON: {_reason(error)}")
-            continue
-        if isinstance(row, dict):
-            yield row
-        else:
-            problems.append(f'{place} is {shown(row)}, not an object such as {{"text": "Fine."}}')
-    if problems:
-        raise DataError(
-            f"{path}: cannot be read as JSON:{some(problems)}",
-            hint="write one object a line, with the column names as keys",
-        )
-
-
-def _whole(path: Path, text: str) -> list[Any] | None:
-    """Return the items of a file that is one array or one long object, None for JSON lines."""
+def _json_rows(path: Path, text: str) -> list[dict[str, Any]]:
+    """Return the objects of JSON lines, or of one array or one object in a whole file."""
     start = text.lstrip()
-    if not start.startswith("[") and start.split("\n", 1)[0].strip() != "{":
-        return None
+    whole = start.startswith("[") or start.split("\n", 1)[0].strip() == "{"
+    values = _json_document(path, text) if whole else _json_lines(path, text)
+    wrong = [f"{place} is {shown(value)}" for place, value in values if not isinstance(value, dict)]
+    if wrong:
+        raise DataError(f"{path}: not everything in it is an object:{some(wrong)}", hint=_JSON_HINT)
+    return [value for _, value in values]
+
+
+def _json_lines(path: Path, text: str) -> list[tuple[str, Any]]:
+    values, problems = [], []
+    for number, line in enumerate(text.split("\n"), start=1):  # U+2028 may stand inside a line
+        if line.strip():
+            try:
+                values.append((f"line {number}", json.loads(line)))
+            except (ValueError, RecursionError) as error:
+                problems.append(f"line {number}: {_reason(error)}")
+    if problems:
+        raise DataError(f"{path}: not every line is JSON:{some(problems)}", hint=_JSON_HINT)
+    return values
+
+
+def _json_document(path: Path, text: str) -> list[tuple[str, Any]]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        line = f"line {error.lineno} " if isinstance(error, json.JSONDecodeError) else ""
-        raise DataError(
-            f"{path}: {line}is not JSON: {_reason(error)}",
-            hint="write one object a line, with the column names as keys",
-        ) from None
-    return value if isinstance(value, list) else [value]
+        line = f" line {error.lineno}:" if isinstance(error, json.JSONDecodeError) else ""
+        raise DataError(f"{path}:{line} {_reason(error)}", hint=_JSON_HINT) from None
+    items = value if isinstance(value, list) else [value]
+    return [(f"item {number}", item) for number, item in enumerate(items, start=1)]
 
 
 def _reason(error: Exception) -> str:

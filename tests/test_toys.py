@@ -53,7 +53,9 @@ def artifacts(tmp_path_factory, teacher):
     """All toys, trained straight and after a kill; the folder of each."""
     root = tmp_path_factory.mktemp("toys")
     for name, case in CASES.items():
-        _both_ways(root / name, toydata.recipe(**case), toydata.DATA[case.get("head", "classification")]())
+        _both_ways(
+            root / name, toydata.recipe(**case), toydata.DATA[case.get("head", "classification")]()
+        )
     distilled = toydata.recipe(
         backbone="toy-bilstm",
         strategies=["full"],
@@ -115,7 +117,8 @@ def test_a_fresh_process_without_data_gives_the_same_outputs(findings, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_killed_run_resumes_to_the_same_bits(artifacts, name):
     straight, resumed = (
-        json.loads((artifacts / folder / "hub.json").read_text()) for folder in (name, f"{name}-killed")
+        json.loads((artifacts / folder / "hub.json").read_text())
+        for folder in (name, f"{name}-killed")
     )
     tensors = [f for f in straight["files"] if f.endswith(".safetensors")]
     assert tensors

@@ -10,7 +10,9 @@ def labelled(count=96, seed=0):
     chance = random.Random(seed)
     rows = []
     for number in range(count):
-        words = chance.choices(OTHER, k=chance.randint(2, 6)) + [chance.choice((GOOD, BAD)[number % 2])]
+        words = chance.choices(OTHER, k=chance.randint(2, 6)) + [
+            chance.choice((GOOD, BAD)[number % 2])
+        ]
         chance.shuffle(words)
         rows.append({"text": " ".join(words), "label": ("good", "bad")[number % 2]})
     return rows
@@ -57,12 +59,20 @@ DATA = {
 }
 
 
-def recipe(*, backbone="toy-encoder", head="classification", strategies=(), compressors=(), **training):
+def recipe(
+    *, backbone="toy-encoder", head="classification", strategies=(), compressors=(), **training
+):
     return {
         "backbone": backbone,
         "tasks": {"main": {"head": head}},
         "strategies": list(strategies),
         "compressors": list(compressors),
-        "training": {"epochs": 2, "precision": "fp32", "threads": 1, "seed": 5,
-                     "batch_examples": 8, **training},
+        "training": {
+            "epochs": 2,
+            "precision": "fp32",
+            "threads": 1,
+            "seed": 5,
+            "batch_examples": 8,
+            **training,
+        },
     }

@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-_TYPES = {"integer": "integer", "number": "number", "string": "text", "boolean": "true or false",
-          "object": "table", "null": "nothing"}  # fmt: skip
+_TYPES = {
+    "integer": "integer",
+    "number": "number",
+    "string": "text",
+    "boolean": "true or false",
+    "object": "table",
+    "null": "nothing",
+}
 _BOUNDS = {
     "minimum": ">= {}",
     "exclusiveMinimum": "> {}",

@@ -16,21 +16,44 @@ _TASK = (
     click.option("--data", multiple=True, metavar="FILE", help="Training data: CSV, TSV, JSONL."),
     click.option("--validation", metavar="FILE|SHARE", help="Validation data; default: 0.1."),
     click.option("--test", metavar="FILE|SHARE", help="Test data; default: 0.1."),
-    click.option("--column", "columns", multiple=True, metavar="ROLE=NAME",
-                 help="Where a role's column has another name."),
+    click.option(
+        "--column",
+        "columns",
+        multiple=True,
+        metavar="ROLE=NAME",
+        help="Where a role's column has another name.",
+    ),
     click.option("--task", metavar="NAME", help="The task of these flags and of --head."),
-)  # fmt: skip
+)
 _METHODS = (
-    click.option("--backbone", metavar="MODEL|METHOD[=MODEL]",
-                 help="The pre-trained model: a Hub id, a folder or a method."),
+    click.option(
+        "--backbone",
+        metavar="MODEL|METHOD[=MODEL]",
+        help="The pre-trained model: a Hub id, a folder or a method.",
+    ),
     click.option("--head", metavar="METHOD", help="What is predicted."),
-    click.option("--strategy", "strategies", multiple=True, metavar="METHOD",
-                 help="How it is tuned; several are applied in order."),
-    click.option("--compress", "compressors", multiple=True, metavar="METHOD",
-                 help="How it is made smaller; several are applied in order."),
-    click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
-                 help="One value, such as training.patience=2 or METHOD.OPTION=VALUE."),
-)  # fmt: skip
+    click.option(
+        "--strategy",
+        "strategies",
+        multiple=True,
+        metavar="METHOD",
+        help="How it is tuned; several are applied in order.",
+    ),
+    click.option(
+        "--compress",
+        "compressors",
+        multiple=True,
+        metavar="METHOD",
+        help="How it is made smaller; several are applied in order.",
+    ),
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="One value, such as training.patience=2 or METHOD.OPTION=VALUE.",
+    ),
+)
 _TRAINING = (
     click.option("--epochs", type=int, help="Passes over the training data."),
     click.option("--learning-rate", type=float, help="Default: the strategy's own."),
@@ -71,3 +94,16 @@ def place_flag(command: Command) -> Command:
         metavar="PATH|ID",
         help="Where its backbone is, if not where it was last used.",
     )(command)
+
+
+def task_flags(command: Command) -> Command:
+    """Add ``--task`` and ``--column`` for data that are given to an artifact."""
+    named = click.option(
+        "--column",
+        "columns",
+        multiple=True,
+        metavar="ROLE=NAME",
+        help="Where a role's column has another name than in training.",
+    )
+    task = click.option("--task", default="", help="The task, where the artifact has several.")
+    return task(named(command))

@@ -21,10 +21,11 @@ def table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:
         return ""
     widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
-        "  ".join(cell + " " * (w - _width(cell)) for cell, w in zip(line, widths, strict=True))
-        .rstrip()
+        "  ".join(
+            cell + " " * (w - _width(cell)) for cell, w in zip(line, widths, strict=True)
+        ).rstrip()
         for line in lines
-    )  # fmt: skip
+    )
 
 
 def printable(text: str) -> str:
@@ -71,8 +72,8 @@ def figures(values: Mapping[str, float]) -> str:
 
 def share(part: int, whole: int) -> str:
     """Return ``1,234 of 4,386,178 (0.028 %)``."""
-    percent = f"{100 * part / whole:.2g}" if part < whole else "100"
-    return f"{part:,} of {whole:,} ({percent} %)" if whole else f"{part:,}"
+    percent = 100 * part / whole if whole else 100.0
+    return f"{part:,} of {whole:,} ({percent:.{4 if percent > 99 else 2}g} %)"
 
 
 def size(count: int) -> str:

@@ -83,11 +83,9 @@ def choices(values: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
             found.append((f"tasks.{name}.head", table_in(task, "head", f"tasks.{name}.")))
     for key in ("strategies", "compressors"):
         listed = values.get(key)
-        for index, choice in enumerate(listed if isinstance(listed, list) else ()):
-            if isinstance(choice, str):
-                choice = listed[index] = {"name": choice}
-            if isinstance(choice, dict):
-                found.append((f"{key}[{index}]", choice))
+        if isinstance(listed, list):
+            listed[:] = [{"name": c} if isinstance(c, str) else c for c in listed]
+            found += [(f"{key}[{i}]", c) for i, c in enumerate(listed) if isinstance(c, dict)]
     return found
 
 

@@ -12,11 +12,15 @@ from hub_core.catalog import Catalog, Provided, installed
 from hub_core.cli.fields import Option, options_of, toml
 from hub_core.cli.options import json_flag
 from hub_core.cli.output import complaints, echo_json, table
-from hub_core.declare import KINDS, TAGS, Kind
+from hub_core.declare import KINDS, Kind, meaning
 from hub_core.errors import AmbiguousMethodError, UnknownMethodError, near
 
-_TABLES = {"backbone": "[backbone]", "head": "[tasks.task.head]", "strategy": "[[strategies]]",
-           "compressor": "[[compressors]]"}  # fmt: skip
+_TABLES = {
+    "backbone": "[backbone]",
+    "head": "[tasks.task.head]",
+    "strategy": "[[strategies]]",
+    "compressor": "[[compressors]]",
+}
 
 
 @click.command()
@@ -33,8 +37,11 @@ def show(name: str, kind: Kind | None, as_json: bool) -> None:
     tags = {which: _tags(provided, which) for which in ("requires", "provides", "removes")}
     example = _example(provided, name, options)
     if as_json:
-        echo_json(_head(provided) | tags
-                  | {"options": [asdict(option) for option in options], "example": example})  # fmt: skip
+        echo_json(
+            _head(provided)
+            | tags
+            | {"options": [asdict(option) for option in options], "example": example}
+        )
         return
     method, plugin = provided.method, provided.plugin
     click.echo(f"{method.name}: {method.summary}\n")
@@ -92,7 +99,7 @@ def _tags(provided: Provided, which: str) -> dict[str, str]:
     tags = getattr(provided.method, which)
     found = tags(provided.options_class().model_construct()) if callable(tags) else tags
     note = " (with the default options)" if callable(tags) else ""
-    return {tag: TAGS.get(tag, "") + note for tag in sorted(found)}
+    return {tag: meaning(tag) + note for tag in sorted(found)}
 
 
 def _options_table(options: list[Option]) -> str:

@@ -35,12 +35,16 @@ def render(values: Mapping[str, Any], catalog: Catalog) -> str:
         [_TOP],
         ["# What is the pre-trained model?", *_one("backbone", values, "[backbone]", catalog)],
         *(_task(name, task, catalog) for name, task in tasks.items()),
-        ["# What is added, and what trains when? In order.",
-         *_several("strategy", values.get("strategies"), "[[strategies]]", catalog)],
-        ["# How does it become smaller and faster? In order.",
-         *_several("compressor", values.get("compressors"), "[[compressors]]", catalog)],
+        [
+            "# What is added, and what trains when? In order.",
+            *_several("strategy", values.get("strategies"), "[[strategies]]", catalog),
+        ],
+        [
+            "# How does it become smaller and faster? In order.",
+            *_several("compressor", values.get("compressors"), "[[compressors]]", catalog),
+        ],
         ["[training]", *_keys(options_of(Training), values.get("training", {}))],
-    ]  # fmt: skip
+    ]
     return "\n\n".join("\n".join(section) for section in sections) + "\n"
 
 
@@ -54,9 +58,7 @@ def _task(name: str, task: Mapping[str, Any], catalog: Catalog) -> list[str]:
     return [*lines, "", *_one("head", task, f"[{path}.head]", catalog)]
 
 
-def _one(
-    kind: Kind, holder: Mapping[str, Any], header: str, catalog: Catalog
-) -> Iterator[str]:
+def _one(kind: Kind, holder: Mapping[str, Any], header: str, catalog: Catalog) -> Iterator[str]:
     if kind in holder:
         yield from _choice(kind, holder[kind], header, catalog)
     else:
@@ -91,7 +93,7 @@ def _keys(options: Iterable[Option], given: Mapping[str, Any]) -> Iterator[str]:
     """Yield every option: as given, or as a comment with its default."""
     rest = dict(given)
     for option in options:
-        meaning = ", ".join(filter(None, [option.description, option.bounds]))
+        meaning = _meaning(option)
         if option.name in rest:
             yield _line(option.name, toml(rest.pop(option.name)), meaning)
         elif option.required:
@@ -100,6 +102,12 @@ def _keys(options: Iterable[Option], given: Mapping[str, Any]) -> Iterator[str]:
             yield _line(option.name, f"# {option.default_text or '…'}", meaning)
     for name, value in rest.items():  # unknown; 'hub train' says so
         yield _line(name, toml(value))
+
+
+def _meaning(option: Option) -> str:
+    limits = [option.type] if "|" in option.type else []
+    limits += [option.bounds] if option.bounds and not option.required else []
+    return f"{option.description} ({', '.join(limits)})" if limits else option.description
 
 
 def _line(key: str, value: str, meaning: str = "") -> str:

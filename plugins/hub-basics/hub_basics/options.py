@@ -1,7 +1,8 @@
 """Options of the basic strategies."""
 
-from hub_core.options import Options
 from pydantic import Field
+
+from hub_core.options import Options
 
 
 class EncoderOnlyOptions(Options):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from torch import nn
+
 from hub_core.declare import Clock, Stage
 from hub_core.errors import IncompatibleError
 from hub_core.model import TaskModel
 from hub_core.part import Chosen, Context, Part
-from torch import nn
 
 PROBE, TUNE = "probe", "encoder"
 

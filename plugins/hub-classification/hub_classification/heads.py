@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from hub_core.declare import Column, Task
-from hub_core.errors import DataError
-from hub_core.model import Backbone, Batch, Encoded, Example, Head, Prediction, Row
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hub_classification.options import PooledOptions
 from hub_classification.pooling import POOLINGS
+from hub_core.declare import Column, Task
+from hub_core.errors import DataError
+from hub_core.model import Backbone, Batch, Encoded, Example, Head, Prediction, Row
 
 TEXT = Column("text", "text", ("text", "sentence", "sentence1", "premise", "question1", "content"))
 PAIR = Column(

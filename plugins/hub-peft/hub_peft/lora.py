@@ -11,13 +11,14 @@ import math
 from typing import Any, ClassVar
 
 import torch
+from peft import LoraConfig, inject_adapter_in_model
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
 from hub_core.declare import Clock
 from hub_core.errors import IncompatibleError
 from hub_core.model import TaskModel
 from hub_core.part import Chosen, Context, Part, Portable
-from peft import LoraConfig, inject_adapter_in_model
-from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 ADAPTER = "default"
 BODY = "backbone.body."

@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-from hub_core.options import Options
 from pydantic import Field
+
+from hub_core.options import Options
 
 Role = Literal["query", "key", "value", "qkv", "attention-out", "up", "gate", "down", "other"]
 

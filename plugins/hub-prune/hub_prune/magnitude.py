@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+
 from hub_core.model import TaskModel
 from hub_core.part import Context, Part
-from torch import Tensor, nn
 
 
 class PruneMagnitude(Part):

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from hub_core.model import TaskModel
-from hub_core.part import Context, Part
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from hub_core.model import TaskModel
+from hub_core.part import Context, Part
 
 LEVELS = 127
 

@@ -1,7 +1,8 @@
 """Options of quantization."""
 
-from hub_core.options import Options
 from pydantic import Field
+
+from hub_core.options import Options
 
 
 class Int8Options(Options):

@@ -9,19 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
 from hub_core.errors import IncompatibleError
 from hub_core.model import Backbone, Encoded, Tokens
 from hub_core.part import Context
-from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig
-from transformers.utils import logging as transformers_logging
-
 from hub_transformers.layout import check_type, layout_of, positions
 from hub_transformers.options import TransformersOptions
-from hub_transformers.places import Place, find, identify
+from hub_transformers.places import VOCABULARIES, Place, find, identify, weight_files
 
 TAGS = frozenset({"text", "layers", "linears", "attention", "transformers"})
+REFUSALS = (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError)
+"""What transformers raises over files that it cannot use."""
 POOLING = {"cls_token": "first", "mean_tokens": "mean", "max_tokens": "max", "lasttoken": "last"}
 """Pooling modes in the files of sentence-transformers to ours."""
 
@@ -30,8 +34,9 @@ class TransformersBackbone(Backbone):
     """A transformers encoder, found by folder or Hub id, its revision pinned."""
 
     tags = TAGS
+    body: PreTrainedModel
 
-    def __init__(self, body: nn.Module, tokenizer: Any, max_length: int) -> None:
+    def __init__(self, body: PreTrainedModel, tokenizer: Any, max_length: int) -> None:
         super().__init__()
         self.body = body
         self.tokenizer = tokenizer
@@ -40,8 +45,7 @@ class TransformersBackbone(Backbone):
     @classmethod
     def plan(cls, options: TransformersOptions, ctx: Context) -> frozenset[str]:
         """Return the tags after checking the model's type; no weights are read."""
-        place = find(options, ctx, weights=False)
-        check_type(_config(place))
+        _config(find(options, ctx, weights=False))
         return TAGS
 
     @classmethod
@@ -49,11 +53,12 @@ class TransformersBackbone(Backbone):
         """Load body and tokenizer."""
         place = find(options, ctx, weights=not ctx.empty)
         config = _config(place)
-        check_type(config)
+        if not ctx.empty:
+            weight_files(place.folder)
         # fused attention is several times slower than plain matmuls for bf16 on processors
         attention = "eager" if ctx.device.type == "cpu" else "sdpa"
         body, missing = _body(place, config, attention, empty=ctx.empty)
-        tokenizer = AutoTokenizer.from_pretrained(place.folder, trust_remote_code=False)
+        tokenizer = _tokenizer(place)
         longest = min(int(tokenizer.model_max_length), positions(config))
         backbone = cls(body, tokenizer, min(options.max_length or longest, longest))
         backbone.layout = layout_of(body)
@@ -103,12 +108,12 @@ class TransformersBackbone(Backbone):
         return tensors
 
     def save_config(self, folder: Path) -> None:
-        """Write configuration and tokenizer, without any path of this machine."""
+        """Write configuration and tokenizer, without paths of this machine or names of code."""
         self.body.config.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         for name in ("config.json", "tokenizer_config.json"):
             values = json.loads((folder / name).read_text("utf-8"))
-            for key in ("name_or_path", "_name_or_path"):
+            for key in ("name_or_path", "_name_or_path", "auto_map"):
                 values.pop(key, None)
             (folder / name).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
@@ -128,10 +133,39 @@ def _config(place: Place) -> PretrainedConfig:
     if not path.is_file():
         raise IncompatibleError(f"{place.folder} holds no config.json", hint="name a model folder")
     try:
+        kind = str(json.loads(path.read_text("utf-8"))["model_type"])
+    except (KeyError, OSError, RecursionError, TypeError, ValueError):
+        raise IncompatibleError(
+            f"{path} is no JSON object with a model_type", hint="fetch the model again"
+        ) from None
+    check_type(kind)
+    try:
         return AutoConfig.from_pretrained(place.folder, trust_remote_code=False)
-    except (ValueError, OSError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise IncompatibleError(f"{path} cannot be read: {reason}") from None
+    except (*REFUSALS, StrictDataclassError) as error:
+        raise IncompatibleError(f"{path} cannot be read: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    """Return a library's message on one line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _tokenizer(place: Place) -> Any:
+    try:
+        if not any((place.folder / name).is_file() for name in VOCABULARIES):
+            raise OSError("no vocabulary is there")  # transformers would take an empty one
+        tokenizer = AutoTokenizer.from_pretrained(place.folder, trust_remote_code=False)
+    except REFUSALS as error:
+        raise IncompatibleError(
+            f"{place.folder} holds no tokenizer that can be read: {_reason(error)}",
+            hint="put tokenizer.json and tokenizer_config.json beside the weights",
+        ) from None
+    if not tokenizer.is_fast:
+        raise IncompatibleError(
+            f"{place.folder}: its tokenizer has no fast form",
+            hint="save tokenizer.json with transformers, then try again",
+        )
+    return tokenizer
 
 
 def _no_pooler(config: PretrainedConfig) -> dict[str, bool]:
@@ -144,7 +178,7 @@ def _no_pooler(config: PretrainedConfig) -> dict[str, bool]:
 
 def _body(
     place: Place, config: PretrainedConfig, attention: str, *, empty: bool
-) -> tuple[nn.Module, frozenset[str]]:
+) -> tuple[PreTrainedModel, frozenset[str]]:
     """Return the body in float32, and the names that its checkpoint did not hold."""
     extra = _no_pooler(config)
     if empty:
@@ -164,9 +198,11 @@ def _body(
             output_loading_info=True,
             **extra,
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise IncompatibleError(f"{place.folder} cannot be loaded: {reason}") from None
+    except (*REFUSALS, SafetensorError) as error:
+        raise IncompatibleError(
+            f"{place.folder} cannot be loaded: {_reason(error)}",
+            hint="check that config.json and the weights belong together, or fetch them again",
+        ) from None
     finally:
         transformers_logging.set_verbosity(verbosity)
     missing = set(info["missing_keys"]) | {name for name, *_ in info["mismatched_keys"]}
@@ -177,7 +213,10 @@ def _pooling(folder: Path) -> str:
     """Return how the model was trained to be pooled, where its files say so."""
     path = folder / "1_Pooling" / "config.json"
     if path.is_file():
-        values = json.loads(path.read_text("utf-8"))
+        try:
+            values = dict(json.loads(path.read_text("utf-8")))
+        except (TypeError, ValueError):
+            raise IncompatibleError(f"{path} is no JSON object") from None
         for mode, name in POOLING.items():
             if values.get(f"pooling_mode_{mode}"):
                 return name

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from hub_core.declare import Layout
-from hub_core.errors import IncompatibleError
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
+
+from hub_core.declare import Layout
+from hub_core.errors import IncompatibleError
 
 FAMILIES: dict[str, dict[str, str]] = {
     "bert": {
@@ -35,15 +36,15 @@ FAMILIES: dict[str, dict[str, str]] = {
 FAMILIES["roberta"] = FAMILIES["xlm-roberta"] = FAMILIES["bert"]
 
 
-def check_type(config: PretrainedConfig) -> None:
+def check_type(model_type: str) -> None:
     """Refuse model types that this plugin does not know.
 
     Raises:
         IncompatibleError: The type is told, and those that are known.
     """
-    if config.model_type not in FAMILIES:
+    if model_type not in FAMILIES:
         raise IncompatibleError(
-            f"models of type '{config.model_type}' are not supported by the backbone transformers",
+            f"models of type '{model_type}' are not supported by the backbone transformers",
             hint=f"supported types: {', '.join(sorted(FAMILIES))}",
         )
 

@@ -12,12 +12,19 @@ from pathlib import Path
 from hub_core.errors import BaseMismatchError, IncompatibleError
 from hub_core.identity import Identity, fingerprint, remember, remembered, sha256_of
 from hub_core.part import Context
-
 from hub_transformers.options import TransformersOptions
 
 LIGHT = ["*.json", "*.txt", "*.model", "1_Pooling/config.json"]
 """Configuration and tokenizer."""
 WEIGHTS = [*LIGHT, "*.safetensors"]
+VOCABULARIES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+)
 PINNED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<commit>[0-9a-f]{40})")
 
 
@@ -64,7 +71,7 @@ def _named(name: str, revision: str, *, weights: bool) -> Place:
 
 def _from_hub(name: str, revision: str | None, *, weights: bool, local: bool) -> Place:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         folder = snapshot_download(
@@ -73,7 +80,7 @@ def _from_hub(name: str, revision: str | None, *, weights: bool, local: bool) ->
             allow_patterns=WEIGHTS if weights else LIGHT,
             local_files_only=local,
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise IncompatibleError(
             f"the model {name} cannot be fetched from the Hub: {reason}",
@@ -131,7 +138,7 @@ def weight_files(folder: Path) -> list[Path]:
 def identify(place: Place) -> Identity:
     """Return who the model in a place is, and remember the place."""
     digest = hashlib.sha256()
-    for name in ("config.json", "tokenizer.json", "vocab.txt"):
+    for name in ("config.json", *VOCABULARIES):
         if (place.folder / name).is_file():
             digest.update(f"{name} {sha256_of(place.folder / name)}\n".encode())
     weights = fingerprint(weight_files(place.folder))
@@ -147,9 +154,10 @@ def _key(identity: Identity) -> str:
 
 def matches(identity: Identity, place: Place) -> bool:
     """Return whether a place holds the model with this identity."""
-    if not any(place.folder.glob("*.safetensors")):
+    try:
+        found = identify(place)
+    except (IncompatibleError, OSError):  # no model, or not ours to read: look on
         return False
-    found = identify(place)
     return (found.fingerprint, found.config) == (identity.fingerprint, identity.config)
 
 

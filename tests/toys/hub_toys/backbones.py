@@ -35,7 +35,9 @@ class Toy(Backbone):
         return backbone.requires_grad_(True)
 
     def tokenize(self, texts, pairs=None):
-        joined = texts if pairs is None else [f"{a} | {b}" for a, b in zip(texts, pairs, strict=True)]
+        joined = (
+            texts if pairs is None else [f"{a} | {b}" for a, b in zip(texts, pairs, strict=True)]
+        )
         return [Tokens({"ids": [number(word) for word in text.split()[:24]]}) for text in joined]
 
     def collate(self, inputs):

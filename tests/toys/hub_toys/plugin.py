@@ -16,7 +16,9 @@ def _method(name, place, *, options="hub_core.options:NoOptions", **tags):
 def hub_backbones():
     options = "hub_toys.options:ToyBackboneOptions"
     yield _method("toy-encoder", "backbones:ToyEncoder", options=options, provides=TOY)
-    yield _method("toy-bilstm", "backbones:ToyBiLstm", options=options, provides={"text", "hub-toys:words"})
+    yield _method(
+        "toy-bilstm", "backbones:ToyBiLstm", options=options, provides={"text", "hub-toys:words"}
+    )
     yield _method(
         "toy-decoder",
         "backbones:ToyDecoder",
@@ -63,7 +65,9 @@ def hub_strategies():
         removes={"free-sampling"},
     )
     yield _method("toy-pairs", "strategies:Pairs", requires={"one-label"})
-    yield _method("toy-prefix", "strategies:Prefix", requires={"open-body", "hub-toys:stack"}, **opens)
+    yield _method(
+        "toy-prefix", "strategies:Prefix", requires={"open-body", "hub-toys:stack"}, **opens
+    )
 
 
 @hookimpl

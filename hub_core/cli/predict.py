@@ -1,0 +1,123 @@
+"""``hub predict``: predictions for texts from the command line, a file or stdin."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hub_core.cli.artifacts import FOLDER, opened
+from hub_core.cli.options import json_flag, place_flag, task_flags
+from hub_core.cli.output import echo_json, printable, table
+from hub_core.errors import DataError
+
+if TYPE_CHECKING:
+    from hub_core.evaluate import Predictor
+
+_TABLES = (".csv", ".tsv", ".jsonl", ".json")
+
+
+@click.command()
+@click.argument("folder", type=FOLDER)
+@click.argument("texts", nargs=-1, metavar="[TEXT]...")
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A text on each line, or CSV, TSV or JSONL with the columns of the task.",
+)
+@task_flags
+@place_flag
+@json_flag
+def predict(
+    folder: Path,
+    texts: tuple[str, ...],
+    file: Path | None,
+    task: str,
+    columns: tuple[str, ...],
+    backbone: str,
+    as_json: bool,
+) -> None:
+    """Predict texts with an artifact.
+
+    Without TEXT and --file, a text is read from each line of standard input. With --json, a JSON
+    object is printed on a line for each text.
+    """
+    from hub_core.cli.flags import columns_of
+
+    if texts and file:
+        raise click.UsageError("give texts or --file, not both")
+    named = columns_of(columns)
+    if file is not None and file.suffix.lower() in _TABLES:
+        inputs, predictions = _of_table(opened(folder, backbone), file, task, named)
+    else:
+        inputs = list(texts) or _lines(file)
+        predictions = opened(folder, backbone).predict(inputs, task=task)
+    if as_json:
+        for given, prediction in zip(inputs, predictions, strict=True):
+            echo_json({"input": given, **prediction}, indent=None)
+    else:
+        _print(inputs, predictions)
+
+
+def _lines(file: Path | None) -> list[str]:
+    """Return the lines of a file or of stdin, without empty ones at the end."""
+    if file is None and sys.stdin.isatty():
+        raise click.UsageError("give texts, --file, or a text on each line of standard input")
+    try:
+        read = sys.stdin.buffer.read() if file is None else file.read_bytes()
+        return read.decode("utf-8-sig").rstrip().splitlines()
+    except UnicodeDecodeError as error:
+        place = "standard input" if file is None else str(file)
+        raise DataError(f"{place}: is not UTF-8: {error.reason}") from None
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read: {error.strerror}") from None
+
+
+def _of_table(
+    predictor: Predictor, file: Path, name: str, columns: Mapping[str, str]
+) -> tuple[list[Any], list[Mapping[str, Any]]]:
+    """Return the inputs in a table, and their predictions; targets in it are not read."""
+    from hub_core import data, evaluate, tables
+
+    task = predictor.task(name)
+    found = tables.read_table(str(file))
+    wanted = [c for c in predictor.model.head(task.name).columns if not c.target]
+    trained = {c.role: task.columns[c.role] for c in wanted if task.columns.get(c.role) in found[1]}
+    names = data.columns_of(found, wanted, trained | dict(columns))
+    examples = data.examples_of(found, wanted, names, None)
+    inputs = [next(iter(e.values())) if len(e) == 1 else e for e in examples]
+    return inputs, evaluate.predict(predictor.model, task.name, examples)
+
+
+def _print(inputs: Sequence[Any], predictions: Sequence[Mapping[str, Any]]) -> None:
+    """Print what was predicted in columns, then the input, cut to the terminal's width."""
+    rows = [
+        [*_cells(prediction), printable(_text(given))]
+        for given, prediction in zip(inputs, predictions, strict=True)
+    ]
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    for line in table(rows).splitlines():
+        click.echo(line[: width - 1] + "…" if 0 < width < len(line) else line)
+
+
+def _cells(prediction: Mapping[str, Any]) -> list[str]:
+    """Return a prediction's values for people; nested ones are left to ``--json``."""
+    return [_cell(value) for value in prediction.values() if not isinstance(value, Mapping)]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, list | tuple):
+        return " ".join(_cell(item) for item in value)
+    return str(value)
+
+
+def _text(given: Any) -> str:
+    values = given.values() if isinstance(given, Mapping) else [given]
+    return " | ".join(_cell(value) for value in values)
