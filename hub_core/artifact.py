@@ -242,7 +242,7 @@ def _describe(
         form=form,
         tensors=names,
         renamed=renamed,
-        parameters={"trained": trained.trained, "total": _count(built.model)},
+        parameters={"trained": trained.trained, "total": sum(p.numel() for p in built.names)},
         report=report,
         seconds=round(record.seconds, 3),
         environment=_environment(),
@@ -316,11 +316,6 @@ def file_names(trained: Trained) -> list[str]:
 
 def _bytes(tensors: Mapping[str, Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-
-
-def _count(model: TaskModel) -> int:
-    """Return the weights of a model: parameters, and integer buffers that stand for some."""
-    return sum(tensor.numel() for tensor in tensors_of(model).values())
 
 
 # -- loading

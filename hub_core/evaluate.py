@@ -114,7 +114,8 @@ class Predictor:
             return []
         columns = list(dict.fromkeys(name for row in rows for name in row))
         table: Table = ("input", columns, rows)
-        examples = examples_of(table, wanted, columns_of(table, wanted, {}), None)
+        roles = {column.role: column.role for column in wanted if column.role in columns}
+        examples = examples_of(table, wanted, columns_of(table, wanted, roles), None)
         return predict(self.model, chosen.name, examples)
 
     def evaluate(

@@ -182,11 +182,20 @@ def read(path: str | Path) -> dict[str, Any]:
         raise RecipeError(
             f"{path}: is not TOML: {error}", hint='put texts in quotes: head = "NAME"'
         ) from None
+    _resolve_backbone(path, values.get("backbone"))
     for task in _tables(values.get("tasks")):
         for key in ("data", "validation", "test"):
             if key in task:
                 task[key] = _beside(path, task[key])
     return values
+
+
+def _resolve_backbone(path: Path, choice: Any) -> None:
+    """Take a backbone option that names something beside the recipe as that path."""
+    if isinstance(choice, dict):
+        for key, value in choice.items():
+            if key != "name" and isinstance(value, str) and value and (path.parent / value).exists():
+                choice[key] = str(path.parent / value)
 
 
 def _tables(value: Any) -> list[dict[str, Any]]:

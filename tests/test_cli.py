@@ -98,23 +98,6 @@ def test_light_commands_import_nothing_heavy(line):
         assert not {"packaging", "hub_core.catalog", "hub_core.cli.methods"} & modules
 
 
-@pytest.mark.parametrize(
-    ("line", "limit"), [("--version", 3), ("plugins", 3), ("methods", 4)], ids=str
-)
-def test_it_starts_quickly(line, limit):
-    def seconds(command):
-        started = time.perf_counter()
-        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-        return time.perf_counter() - started
-
-    pairs = [
-        (seconds([*PROGRAM, line]), seconds([sys.executable, "-c", "import click"]))
-        for _ in range(5)
-    ]
-    own, click = map(min, zip(*pairs, strict=True))
-    assert own <= limit * click
-
-
 def test_an_unknown_command_names_the_nearest():
     done = run("trian")
     assert done.returncode == 2
