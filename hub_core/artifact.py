@@ -258,20 +258,15 @@ def _public(recipe: Recipe) -> dict[str, Any]:
             return {key: clean(item) for key, item in value.items()}
         if isinstance(value, list):
             return [clean(item) for item in value]
-        if (
-            isinstance(value, str)
-            and value
-            and (Path(value).is_absolute() or os.path.exists(value))
-        ):
-            return Path(value).name
-        return value
+        return Path(value).name if isinstance(value, str) and _is_path(value) else value
 
     cleaned: dict[str, Any] = clean(recipe.model_dump(mode="json"))
     return cleaned
 
 
-def _is_path(path: Path) -> bool:
-    return path.is_absolute() or path.exists()
+def _is_path(text: str) -> bool:
+    # os.path, because Path.exists raises on texts that are too long to be paths
+    return bool(text) and (Path(text).is_absolute() or os.path.exists(text))  # noqa: PTH110
 
 
 def _environment() -> dict[str, str]:

@@ -113,7 +113,7 @@ class Predictor:
         if not rows:
             return []
         columns = list(dict.fromkeys(name for row in rows for name in row))
-        table: Table = ("input", columns, rows)
+        table = Table("input", columns, rows)
         roles = {column.role: column.role for column in wanted if column.role in columns}
         examples = examples_of(table, wanted, columns_of(table, wanted, roles), None)
         return predict(self.model, chosen.name, examples)

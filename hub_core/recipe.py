@@ -6,6 +6,7 @@ their options are checked later, by the catalog, because the core knows no metho
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -194,8 +195,10 @@ def _resolve_backbone(path: Path, choice: Any) -> None:
     """Take a backbone option that names something beside the recipe as that path."""
     if isinstance(choice, dict):
         for key, value in choice.items():
-            if key != "name" and isinstance(value, str) and value and (path.parent / value).exists():
-                choice[key] = str(path.parent / value)
+            if key != "name" and isinstance(value, str) and value:
+                beside = str(path.parent / value)
+                # os.path, because Path.exists raises on texts that are too long to be paths
+                choice[key] = beside if os.path.exists(beside) else value  # noqa: PTH110
 
 
 def _tables(value: Any) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ as it would have without the break (on CPU).
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from hub_core.build import Built
@@ -128,9 +130,7 @@ class Loop:
             built.contexts[0].device if built.contexts else next(self.model.parameters()).device
         )
         precision = choose_precision(settings.precision, device)
-        self.accelerator = Accelerator(
-            cpu=device.type == "cpu", mixed_precision="bf16" if precision == "bf16" else "no"
-        )
+        self.accelerator = _accelerator(device, "bf16" if precision == "bf16" else "no")
         if self.accelerator.num_processes > 1:
             raise TrainingError(
                 "training in several processes is not supported", hint="start a single process"
@@ -388,6 +388,20 @@ class Loop:
         self._resumed_rng = state["rng"]
         for ctx, saved in zip(self.built.contexts, state["generators"], strict=True):
             ctx.generator.set_state(saved)
+
+
+def _accelerator(device: torch.device, mixed_precision: str) -> Accelerator:
+    """Return an accelerator, also where an earlier run of this process had another device.
+
+    accelerate keeps one state for each process and refuses to change it.
+    """
+    found = None
+    with contextlib.suppress(ValueError):
+        found = Accelerator(cpu=device.type == "cpu", mixed_precision=mixed_precision)
+    if found is None or found.device.type != device.type:
+        AcceleratorState._reset_state(reset_partial_state=True)
+        found = Accelerator(cpu=device.type == "cpu", mixed_precision=mixed_precision)
+    return found
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:

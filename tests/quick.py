@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import toydata
 import torch
+import toydata
+
 from hub_core.artifact import Record, Trained, finish, save
 from hub_core.build import Blueprint, Built, assemble, plan
 from hub_core.catalog import installed

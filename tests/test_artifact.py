@@ -10,8 +10,11 @@ import sys
 import pytest
 import quick
 import tinymodels
-import toydata
 import torch
+import toydata
+from safetensors.torch import load_file, save_file
+
+import hub_core
 from hub_core import artifact, catalog, manifest
 from hub_core.artifact import check_in_fresh_process, extract, file_names
 from hub_core.errors import (
@@ -21,9 +24,6 @@ from hub_core.errors import (
     HubError,
     IntegrityError,
 )
-from safetensors.torch import load_file, save_file
-
-import hub_core
 
 TOY = {
     "delta": {"strategies": ["toy-prefix", "toy-range"]},
@@ -148,7 +148,8 @@ def test_a_missing_and_a_cut_file_are_told(copy, name):
     folder = copy("delta")
     whole = (folder / name).read_bytes()
     (folder / name).write_bytes(whole[:-1])
-    with pytest.raises(IntegrityError, match=f"{name} has {len(whole) - 1} bytes, not {len(whole)}"):
+    size = len(whole)
+    with pytest.raises(IntegrityError, match=f"{name} has {size - 1} bytes, not {size}"):
         hub_core.load(folder)
     (folder / name).unlink()
     with pytest.raises(IntegrityError, match=f"{name} is missing"):
@@ -210,7 +211,9 @@ SPOTS = {
         IntegrityError,
     ),
     "task": ("delta", lambda v: v["tasks"].update(x=v["tasks"].pop("main")), IntegrityError),
-    "labels-swapped": ("delta", _set("tasks", "main", "labels", to=["good", "bad"]), IntegrityError),
+    "labels-swapped": (
+        "delta", _set("tasks", "main", "labels", to=["good", "bad"]), IntegrityError,
+    ),
     "label-renamed": ("delta", _set("tasks", "main", "labels", 0, to="worse"), IntegrityError),
     "label-more": ("delta", _set("tasks", "main", "labels", 1, to=["a"]), FormatError),
     "labels-three": ("delta", _set("tasks", "main", "labels", to=["a", "b", "c"]), IntegrityError),
@@ -240,7 +243,8 @@ def test_a_newer_format_is_refused_by_number(copy):
     change(folder, _set("format", to=7))
     with pytest.raises(FormatError) as caught:
         hub_core.load(folder)
-    assert caught.value.message == f"{folder / 'hub.json'} has format 7, this hub-core reads up to 1"
+    path = folder / "hub.json"
+    assert caught.value.message == f"{path} has format 7, this hub-core reads up to 1"
     assert caught.value.hint == "update hub-core"
 
 
@@ -402,7 +406,7 @@ def test_a_folder_with_something_else_is_never_replaced(tmp_path):
     assert caught.value.message == f"{tmp_path / 'out'} exists and is no artifact"
 
 
-FORGETFUL = '''
+FORGETFUL = """
 from hub_core.part import Part
 from hub_core.spec import Method, hookimpl
 
@@ -419,7 +423,7 @@ class Forgetful(Part):
             self.factor = 1.5
         for _, linear in model.linears():
             linear.weight.mul_(self.factor)
-'''
+"""
 
 
 def test_a_part_that_forgets_its_state_is_found_before_anything_is_written(tmp_path, monkeypatch):

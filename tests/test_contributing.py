@@ -10,7 +10,9 @@ import pytest
 import toydata
 
 ROOT = Path(__file__).resolve().parent.parent
-BLOCK = re.compile(r"^`(hub-focal/[\w./]+)`[^`]*?(?:`[^`\n]*`[^`]*?)*?\n```\w+\n(.*?)```", re.M | re.S)
+BLOCK = re.compile(
+    r"^`(hub-focal/[\w./]+)`[^`]*?(?:`[^`\n]*`[^`]*?)*?\n```\w+\n(.*?)```", re.M | re.S
+)
 
 
 def run(*command, cwd, path):
@@ -18,7 +20,12 @@ def run(*command, cwd, path):
         "PYTHONPATH": os.pathsep.join([str(path), os.environ.get("PYTHONPATH", "")])
     }
     done = subprocess.run(
-        [sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, *command],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -4,14 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+
+import hub_core
 from hub_core import manifest
 from hub_core.build import plan
 from hub_core.catalog import installed
 from hub_core.errors import BaseMismatchError
 from hub_core.part import Context
 from hub_core.recipe import parse
-
-import hub_core
 
 DATA = Path(__file__).parent / "data" / "artifacts"
 FORMATS = sorted(DATA.glob("format-*"))

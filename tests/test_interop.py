@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import tinymodels
-import toydata
 import torch
+import toydata
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 

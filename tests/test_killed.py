@@ -44,7 +44,8 @@ def folder(tmp_path_factory):
 
 
 def files_of(folder):
-    return {n: f["sha256"] for n, f in json.loads((folder / "hub.json").read_text())["files"].items()}
+    manifest = json.loads((folder / "hub.json").read_text())
+    return {name: file["sha256"] for name, file in manifest["files"].items()}
 
 
 @pytest.mark.parametrize("seed", [1, 2])

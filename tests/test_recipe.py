@@ -162,8 +162,8 @@ def test_every_problem_is_told_at_once_with_near_names():
 
 
 def test_near_names_are_those_of_the_same_table():
-    assert refused(small(training={"head": 1}, epochs=3)) == [
-        "training.head: there is no such key",
+    assert refused(small(training={"columns": 1}, epochs=3)) == [
+        "training.columns: there is no such key",
         "epochs: there is no such key",
     ]
 

@@ -6,13 +6,13 @@ Every artifact of this file is loaded by one fresh process, with another seed an
 import json
 
 import pytest
-import toydata
 import torch
-from hub_core.artifact import check_in_fresh_process, extract
-from hub_core.errors import BaseMismatchError, IntegrityError
+import toydata
 from safetensors.torch import load_file
 
 import hub_core
+from hub_core.artifact import check_in_fresh_process, extract
+from hub_core.errors import BaseMismatchError, IntegrityError
 
 CASES = {
     "lp-ft": {"strategies": ["toy-lp-ft"], "epochs": 6},

@@ -7,8 +7,8 @@ Two layers of width 32 and about 120 words; a folder of each holds what the Hub'
 import string
 from pathlib import Path
 
-import toydata
 import torch
+import toydata
 from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordLevel, WordPiece
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast

@@ -10,9 +10,8 @@ def labelled(count=96, seed=0):
     chance = random.Random(seed)
     rows = []
     for number in range(count):
-        words = chance.choices(OTHER, k=chance.randint(2, 6)) + [
-            chance.choice((GOOD, BAD)[number % 2])
-        ]
+        words = chance.choices(OTHER, k=chance.randint(2, 6))
+        words.append(chance.choice((GOOD, BAD)[number % 2]))
         chance.shuffle(words)
         rows.append({"text": " ".join(words), "label": ("good", "bad")[number % 2]})
     return rows

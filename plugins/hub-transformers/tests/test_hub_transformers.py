@@ -7,8 +7,13 @@ import huggingface_hub
 import pytest
 import quick
 import tinymodels
-import toydata
 import torch
+import toydata
+from huggingface_hub.errors import LocalEntryNotFoundError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+import hub_core
 from hub_core.build import plan
 from hub_core.catalog import installed
 from hub_core.errors import BaseMismatchError, IncompatibleError
@@ -17,11 +22,6 @@ from hub_core.recipe import parse
 from hub_transformers.backbone import TransformersBackbone
 from hub_transformers.layout import FAMILIES
 from hub_transformers.options import TransformersOptions
-from huggingface_hub.errors import LocalEntryNotFoundError
-from safetensors.torch import load_file, save_file
-from torch import nn
-
-import hub_core
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TEXTS = ["a very fine day", "this film was sour and the day was cold", "it"]
@@ -208,9 +208,7 @@ def test_an_unknown_type_of_model_is_refused_before_weights_are_read(bert):
     change(bert, model_type="gpt2")
     (bert / "model.safetensors").unlink()
     error = refused(bert)
-    assert error.message == (
-        "models of type 'gpt2' are not supported by the backbone transformers"
-    )
+    assert error.message == ("models of type 'gpt2' are not supported by the backbone transformers")
     assert error.hint == "supported types: bert, distilbert, modernbert, roberta, xlm-roberta"
 
 
@@ -444,9 +442,7 @@ def test_planning_fetches_no_weights(hub):
     assert not any("safetensors" in pattern for pattern in settings["allow_patterns"])
 
 
-def test_an_artifact_on_a_hub_model_fetches_its_commit_and_nothing_else(
-    hub, tmp_path, monkeypatch
-):
+def test_an_artifact_on_a_hub_model_fetches_its_commit_and_nothing_else(hub, tmp_path, monkeypatch):
     folder = quick.moved(tinymodels.recipe("tiny/bert", strategies=["lora"])).saved(tmp_path / "a")
     config = json.loads((folder / "adapter_config.json").read_text())
     assert (config["base_model_name_or_path"], config["revision"]) == ("tiny/bert", COMMIT)

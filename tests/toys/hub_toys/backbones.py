@@ -4,12 +4,13 @@ import hashlib
 import zlib
 
 import torch
+from torch import nn
+from torch.nn.utils.rnn import pad_sequence
+
 from hub_core.declare import Layout
 from hub_core.errors import BaseMismatchError
 from hub_core.identity import Identity
 from hub_core.model import Backbone, Encoded, Tokens, tensors_of
-from torch import nn
-from torch.nn.utils.rnn import pad_sequence
 
 
 class Toy(Backbone):
@@ -62,7 +63,7 @@ class Layer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
 
     def forward(self, hidden, mask):
-        b, t, d = hidden.shape
+        b, t, _ = hidden.shape
         q, k, v = (f(hidden).view(b, t, self.heads, -1).transpose(1, 2)
                    for f in (self.query, self.key, self.value))  # fmt: skip
         scores = q @ k.transpose(2, 3) / q.shape[-1] ** 0.5  # (B, heads, T, T)

@@ -1,10 +1,11 @@
 """Toy compressors."""
 
 import torch
-from hub_core.part import Part
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
+
+from hub_core.part import Part
 
 
 class Distill(Part):

@@ -1,11 +1,12 @@
 """Toy heads: a label for each word, and text that is generated."""
 
 import torch
-from hub_core.declare import Column
-from hub_core.model import Batch, Head, Row
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
+
+from hub_core.declare import Column
+from hub_core.model import Batch, Head, Row
 
 
 class ToyTags(Head):

@@ -1,7 +1,8 @@
 """Options of the toys."""
 
-from hub_core.options import Options
 from pydantic import Field
+
+from hub_core.options import Options
 
 
 class ToyBackboneOptions(Options):

@@ -1,10 +1,11 @@
 """Toy strategies."""
 
 import torch
+from torch import nn
+
 from hub_core.declare import Stage
 from hub_core.model import Wrapper
 from hub_core.part import ParameterOptions, Part, created
-from torch import nn
 
 
 class LpFt(Part):
