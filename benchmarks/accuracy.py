@@ -52,9 +52,9 @@ def split(seed: int, sentences: int) -> dict[str, list[dict[str, Any]]]:
     """Return the sentences as hub-core splits them with this seed."""
     from hub_core.build import plan
     from hub_core.catalog import installed
-    from hub_core.jobs import read_data
     from hub_core.part import Context
     from hub_core.recipe import parse
+    from hub_core.tasks import read_data
 
     with SENTENCES.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

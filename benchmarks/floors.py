@@ -24,9 +24,9 @@ import torch
 from hub_core.build import plan
 from hub_core.catalog import installed
 from hub_core.data import TaskData
-from hub_core.jobs import read_data
 from hub_core.part import Context
 from hub_core.recipe import parse
+from hub_core.tasks import read_data
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))

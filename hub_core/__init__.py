@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from hub_core.artifact import load, verify
     from hub_core.evaluate import Predictor
-    from hub_core.jobs import Result, dry_run, train
+    from hub_core.jobs import Result, train
+    from hub_core.loading import load, verify
     from hub_core.recipe import Recipe
+    from hub_core.sketch import dry_run
 
 __all__ = [
     "Predictor",
@@ -29,10 +30,10 @@ _PLACES = {
     "Predictor": "hub_core.evaluate",
     "Recipe": "hub_core.recipe",
     "Result": "hub_core.jobs",
-    "dry_run": "hub_core.jobs",
-    "load": "hub_core.artifact",
+    "dry_run": "hub_core.sketch",
+    "load": "hub_core.loading",
     "train": "hub_core.jobs",
-    "verify": "hub_core.artifact",
+    "verify": "hub_core.loading",
 }
 
 

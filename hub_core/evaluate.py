@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,17 +17,6 @@ from hub_core.model import Example, Prediction, Row, TaskModel
 
 BATCH_TOKENS = 4096
 BATCH_EXAMPLES = 256
-
-
-def choose_threads(wanted: int) -> int:
-    """Set and return torch's processor threads; 0 leaves one core free.
-
-    Two threads beside another busy process are far slower than one, so the default does not take
-    the last core.
-    """
-    threads = wanted or max(1, (os.cpu_count() or 1) - 1)
-    torch.set_num_threads(threads)
-    return threads
 
 
 def run(model: TaskModel, task: str, rows: Sequence[Row]) -> list[Any]:

@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
-from hub_core.artifact import compare, load
 from hub_core.errors import HubError
+from hub_core.loading import load
+from hub_core.proof import compare
 
 
 def check(folder: str, place: str) -> dict[str, Any]:

@@ -11,20 +11,22 @@ from typing import Any
 
 import torch
 
-from hub_core import artifact, data, evaluate
+from hub_core import artifact, data, evaluate, loading
 from hub_core.build import Blueprint, Built, assemble, plan
 from hub_core.catalog import Catalog, installed
 from hub_core.data import TaskData
-from hub_core.declare import Column, Task
+from hub_core.devices import choose_device, choose_threads
 from hub_core.errors import ArtifactError, DataError, TrainingError
-from hub_core.evaluate import Predictor, choose_threads
+from hub_core.evaluate import Predictor
 from hub_core.manifest import Manifest, TaskEntry
 from hub_core.model import Batch, Example, Row
 from hub_core.part import Context
-from hub_core.recipe import Recipe, TaskRecipe, parse, read
+from hub_core.proof import PROBE_ROWS
+from hub_core.recipe import Recipe, parse, read
 from hub_core.runs import Run
+from hub_core.tasks import read_data
 from hub_core.timeline import Plan
-from hub_core.training import Loop, Metrics, choose_device
+from hub_core.training import Loop, Metrics
 
 log = logging.getLogger("hub_core")
 
@@ -48,29 +50,6 @@ class Result:
     history: Sequence[Mapping[str, Any]]
     manifest: Manifest | None
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Sketch:
-    """What a recipe would do, found without reading a weight.
-
-    Args:
-        parts: Every method in order, as ``kind name``.
-        stages: Stage name, epochs and how many parameters train in it at most.
-        trained: Parameters that are ever chosen.
-        total: Parameters of the model.
-        steps: Optimizer steps.
-        files: The names of the files that the artifact would hold.
-        splits: Task to split to number of examples.
-    """
-
-    parts: Sequence[str]
-    stages: Sequence[tuple[str, int, int]]
-    trained: int
-    total: int
-    steps: int
-    files: Sequence[str]
-    splits: Mapping[str, Mapping[str, int]]
 
 
 def train(
@@ -101,7 +80,7 @@ def train(
     Raises:
         HubError: Whatever is wrong with recipe, data, parts, training or the folder.
     """
-    recipe = _recipe(recipe)
+    recipe = recipe_of(recipe)
     target = None if out is None else Path(out)
     if target is not None:
         _check_target(target, overwrite)
@@ -132,7 +111,7 @@ def _train(
     saved = None if work is None else work.checkpoint()
     tasks = [task_data.task for task_data in found.values()]
     built = assemble(blueprint, tasks, ctx, None if saved is None else saved["parts"])
-    rows = _training_rows(built, found, report)
+    rows = training_rows(built, found, report)
     for part_ctx in built.contexts:
         part_ctx.batches = lambda n: calibration(built, rows, n)
     loop = _loop(built, found, rows, blueprint.recipe, work, report)
@@ -166,7 +145,8 @@ def _train(
     return Result(predictor, metrics, progress.history, content, seconds)
 
 
-def _recipe(recipe: Recipe | Mapping[str, Any] | str | Path) -> Recipe:
+def recipe_of(recipe: Recipe | Mapping[str, Any] | str | Path) -> Recipe:
+    """Return a recipe from whatever ``train`` takes."""
     if isinstance(recipe, Recipe):
         return recipe
     if isinstance(recipe, str | Path):
@@ -189,79 +169,7 @@ def _check_target(target: Path, overwrite: bool) -> None:
 
 
 def _load(reference: str) -> Predictor:
-    return artifact.load(reference)
-
-
-# -- data
-
-
-def read_data(blueprint: Blueprint, given: Any = None) -> dict[str, TaskData]:
-    """Read, check and split the data of every task.
-
-    Raises:
-        DataError: Whatever is wrong with them.
-    """
-    tasks = blueprint.recipe.tasks
-    sources = _by_task(list(tasks), given)
-    return {name: _task_data(blueprint, name, tasks[name], sources.get(name)) for name in tasks}
-
-
-def _by_task(names: Sequence[str], given: Any) -> Mapping[str, Any]:
-    if given is None:
-        return {}
-    if isinstance(given, Mapping) and set(given) <= set(names):
-        return given
-    if len(names) > 1:
-        raise DataError(
-            "the recipe has several tasks", hint=f"give data = {{task: …}} for {', '.join(names)}"
-        )
-    return {names[0]: given}
-
-
-def _sources(task: TaskRecipe, given: Any) -> dict[str, Any]:
-    """Return split to source, or to the share of the training data that becomes it."""
-    sources = {"train": task.data, "validation": task.validation, "test": task.test}
-    if isinstance(given, Mapping):
-        missing = [split for split in ("validation", "test") if split not in given]
-        return {**dict(given), **dict.fromkeys(missing, 0)}
-    return sources if given is None else sources | {"train": given}
-
-
-def _task_data(blueprint: Blueprint, name: str, task: TaskRecipe, given: Any) -> TaskData:
-    sources = _sources(task, given)
-    if sources.get("train") is None:
-        raise DataError(
-            f"task {name} has no training data", hint=f"give --data, or tasks.{name}.data"
-        )
-    head = blueprint.heads[name]
-    wanted: Sequence[Column] = head.provided.factory().columns
-    table = data.read_table(sources.pop("train"))
-    names = data.columns_of(table, wanted, task.columns)
-    examples = data.examples_of(table, wanted, names, task.labels)
-    labels = tuple(task.labels or data.labels_in(examples, wanted))
-    found = Task(name, labels, names)
-    head.provided.factory().plan(head.options, found)
-    generator = torch.Generator().manual_seed(blueprint.recipe.training.seed)
-    stratum = next((c.role for c in wanted if c.kind == "label"), "")
-    splits: dict[str, list[Example]] = {"train": examples, "validation": [], "test": []}
-    whole = len(examples)
-    for split in ("test", "validation"):
-        source = sources.get(split) or 0
-        if not isinstance(source, int | float):
-            other = data.read_table(source)
-            own = data.columns_of(other, wanted, task.columns)
-            splits[split] = data.examples_of(other, wanted, own, labels or None)
-        elif source:
-            share = source * whole / len(splits["train"])
-            splits["train"], splits[split] = data.split_off(
-                splits["train"], share, stratum, generator
-            )
-            if not splits[split]:
-                raise DataError(
-                    f"task {name}: {whole} examples are too few to split off {source:.0%}",
-                    hint=f"give more data, or tasks.{name}.{split} = 0",
-                )
-    return TaskData(found, splits)
+    return loading.load(reference)
 
 
 def _tell_data(found: Mapping[str, TaskData], report: Report) -> None:
@@ -270,9 +178,10 @@ def _tell_data(found: Mapping[str, TaskData], report: Report) -> None:
         report("data", {"task": name, "labels": list(task_data.task.labels), **sizes})
 
 
-def _training_rows(
+def training_rows(
     built: Built, found: Mapping[str, TaskData], report: Report
 ) -> dict[str, list[Row]]:
+    """Return the training rows of every task, after all parts have had their say."""
     rows = {}
     for name, task_data in found.items():
         examples: Sequence[Example] = task_data.splits["train"]
@@ -380,50 +289,6 @@ def _probe(task_data: TaskData) -> list[Example]:
     """Return a few examples without their targets: inputs, and nothing to learn from."""
     for split in ("test", "validation", "train"):
         if examples := task_data.splits[split]:
-            step = max(1, len(examples) // artifact.PROBE_ROWS)
-            return list(examples[::step][: artifact.PROBE_ROWS])
+            step = max(1, len(examples) // PROBE_ROWS)
+            return list(examples[::step][:PROBE_ROWS])
     raise AssertionError("a task has training examples")
-
-
-# -- dry run
-
-
-def dry_run(
-    recipe: Recipe | Mapping[str, Any] | str | Path, data: Any = None, *, catalog: Any = None
-) -> Sketch:
-    """Return what ``train`` would do, reading data but no weights.
-
-    Raises:
-        HubError: Whatever ``train`` would refuse before it reads weights.
-    """
-    recipe = _recipe(recipe)
-    ctx = Context(empty=True, load=_load)
-    blueprint = plan(recipe, catalog or installed(), ctx)
-    found = read_data(blueprint, data)
-    tasks = [task_data.task for task_data in found.values()]
-    built = assemble(blueprint, tasks, ctx)
-    rows = _training_rows(built, found, lambda *_: None)
-    loop = Loop(built, rows, recipe.training)
-    planned = loop.plan
-    trained = artifact.finish(blueprint, built, tasks, planned.ever)
-    return Sketch(
-        parts=[method.label for method in blueprint.methods()],
-        stages=_stage_counts(planned),
-        trained=trained.trained,
-        total=sum(parameter.numel() for parameter in built.names),
-        steps=planned.steps,
-        files=artifact.file_names(trained),
-        splits={n: {s: len(e) for s, e in d.splits.items()} for n, d in found.items()},
-    )
-
-
-def _stage_counts(plan: Plan) -> list[tuple[str, int, int]]:
-    counts: dict[int, int] = {}
-    for step, chosen in plan.changes.items():
-        stage = plan.moment(step).stage
-        counts[stage] = max(counts.get(stage, 0), sum(p.numel() for p in chosen))
-    result, last = [], 0
-    for number, (own, epochs) in enumerate(zip(plan.stages, plan.epochs, strict=True)):
-        last = counts.get(number, last)
-        result.append((own.name, epochs, last))
-    return result

@@ -6,8 +6,8 @@ A ``TaskModel`` gives parts the only ways to reach what they did not make: ``lin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -384,30 +384,3 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = dict(module.named_parameters())
     tensors.update((n, b) for n, b in module.named_buffers() if n in persistent)
     return tensors
-
-
-@dataclass(slots=True)
-class Losses:
-    """The loss of a step as named terms; parts add terms and scale those that are there."""
-
-    terms: dict[str, Tensor] = field(default_factory=dict)
-    weights: dict[str, float | Tensor] = field(default_factory=dict)
-
-    def add(self, name: str, value: Tensor, weight: float | Tensor = 1.0) -> None:
-        """Add a scalar term."""
-        self.terms[name] = value
-        self.weights[name] = weight
-
-    def scale(self, name: str, factor: float | Tensor) -> None:
-        """Multiply a term's weight, such as ``scale("task", .3)`` in distillation."""
-        self.weights[name] = self.weights[name] * factor
-
-    def total(self) -> Tensor:
-        """Return the weighted sum."""
-        return torch.stack([self.terms[n] * self.weights[n] for n in self.terms]).sum()
-
-
-def parameter_names(model: nn.Module, chosen: Iterable[nn.Parameter]) -> list[str]:
-    """Return the sorted names of some of a model's parameters."""
-    wanted = set(chosen)
-    return sorted(name for name, parameter in model.named_parameters() if parameter in wanted)

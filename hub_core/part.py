@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from hub_core.declare import Clock, Stage, Task
 from hub_core.identity import Identity
-from hub_core.model import Batch, Example, Losses, Output, TaskModel
+from hub_core.model import Batch, Example, Output, TaskModel
 
 if TYPE_CHECKING:
     from hub_core.evaluate import Predictor
@@ -98,6 +98,27 @@ class Portable:
 
     config: Mapping[str, Any]
     names: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class Losses:
+    """The loss of a step as named terms; parts add terms and scale those that are there."""
+
+    terms: dict[str, Tensor] = field(default_factory=dict)
+    weights: dict[str, float | Tensor] = field(default_factory=dict)
+
+    def add(self, name: str, value: Tensor, weight: float | Tensor = 1.0) -> None:
+        """Add a scalar term."""
+        self.terms[name] = value
+        self.weights[name] = weight
+
+    def scale(self, name: str, factor: float | Tensor) -> None:
+        """Multiply a term's weight, such as ``scale("task", .3)`` in distillation."""
+        self.weights[name] = self.weights[name] * factor
+
+    def total(self) -> Tensor:
+        """Return the weighted sum."""
+        return torch.stack([self.terms[n] * self.weights[n] for n in self.terms]).sum()
 
 
 class Part:

@@ -22,7 +22,6 @@ as it would have without the break (on CPU).
 
 from __future__ import annotations
 
-import contextlib
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -31,46 +30,21 @@ from itertools import groupby
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from hub_core.build import Built
 from hub_core.data import batches_of
 from hub_core.declare import Clock
+from hub_core.devices import accelerator_for, choose_precision
 from hub_core.errors import TrainingError
-from hub_core.model import Batch, Losses, Row, tensors_of
+from hub_core.model import Batch, Row, tensors_of
 from hub_core.modes import set_modes
-from hub_core.part import ParameterOptions
+from hub_core.part import Losses, ParameterOptions
 from hub_core.recipe import Training
 from hub_core.timeline import Moment, plan_run
 
 Metrics = Mapping[str, Mapping[str, float]]
 """Task name to metric name to value."""
-
-
-def choose_device(wanted: str) -> torch.device:
-    """Return the device to use.
-
-    Raises:
-        TrainingError: The device that was asked for is not there.
-    """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
-    if wanted == "auto":
-        return torch.device(next(name for name in ("cuda", "mps", "cpu") if there[name]))
-    if not there[wanted]:
-        raise TrainingError(f"there is no {wanted} device here", hint="use --device auto")
-    return torch.device(wanted)
-
-
-def choose_precision(wanted: str, device: torch.device) -> str:
-    """Return ``bf16`` or ``fp32``; ``auto`` takes bf16 where the device computes in it fast."""
-    if wanted != "auto":
-        return wanted
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    fast = device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
-    return "bf16" if fast else "fp32"
 
 
 @dataclass(slots=True)
@@ -130,7 +104,7 @@ class Loop:
             built.contexts[0].device if built.contexts else next(self.model.parameters()).device
         )
         precision = choose_precision(settings.precision, device)
-        self.accelerator = _accelerator(device, "bf16" if precision == "bf16" else "no")
+        self.accelerator = accelerator_for(device, "bf16" if precision == "bf16" else "no")
         if self.accelerator.num_processes > 1:
             raise TrainingError(
                 "training in several processes is not supported", hint="start a single process"
@@ -388,20 +362,6 @@ class Loop:
         self._resumed_rng = state["rng"]
         for ctx, saved in zip(self.built.contexts, state["generators"], strict=True):
             ctx.generator.set_state(saved)
-
-
-def _accelerator(device: torch.device, mixed_precision: str) -> Accelerator:
-    """Return an accelerator, also where an earlier run of this process had another device.
-
-    accelerate keeps one state for each process and refuses to change it.
-    """
-    found = None
-    with contextlib.suppress(ValueError):
-        found = Accelerator(cpu=device.type == "cpu", mixed_precision=mixed_precision)
-    if found is None or found.device.type != device.type:
-        AcceleratorState._reset_state(reset_partial_state=True)
-        found = Accelerator(cpu=device.type == "cpu", mixed_precision=mixed_precision)
-    return found
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:

@@ -15,8 +15,8 @@ import toydata
 from safetensors.torch import load_file, save_file
 
 import hub_core
-from hub_core import artifact, catalog, manifest
-from hub_core.artifact import check_in_fresh_process, extract, file_names
+from hub_core import artifact, catalog, manifest, proof
+from hub_core.artifact import extract, file_names
 from hub_core.errors import (
     ArtifactError,
     BaseMismatchError,
@@ -24,6 +24,7 @@ from hub_core.errors import (
     HubError,
     IntegrityError,
 )
+from hub_core.proof import TOLERANCE, check_in_fresh_process
 
 TOY = {
     "delta": {"strategies": ["toy-prefix", "toy-range"]},
@@ -120,7 +121,7 @@ def test_a_run_saves_a_model_that_a_fresh_process_proves(tmp_path):
     result = hub_core.train(values, toydata.labelled(48), out=tmp_path / "it")
     proof = result.manifest.proof
     assert proof.rows == json.loads((tmp_path / "it" / "hub.json").read_text())["proof"]["rows"] > 0
-    assert proof.difference <= proof.tolerance == artifact.TOLERANCE
+    assert proof.difference <= proof.tolerance == TOLERANCE
     texts = [row["text"] for row in toydata.labelled(5, seed=3)]
     assert hub_core.load(tmp_path / "it").predict(texts) == result.predictor.predict(texts)
 
@@ -341,6 +342,7 @@ def test_a_save_that_fails_leaves_everything_as_it_was(
 
     save_tensors = artifact.save_tensors
     monkeypatch.setattr(artifact, "save_tensors", failing)
+    monkeypatch.setattr(proof, "save_tensors", failing)
     expected = ArtifactError if isinstance(error, OSError) else KeyError
     with pytest.raises(expected) as caught:
         quick.save_to(trained, target)

@@ -20,8 +20,8 @@ FLOORS = [
     {"errors", "declare", "options"},
     {"spec", "catalog", "recipe", "identity", "manifest", "tables"},
     {"model", "part"},
-    {"modes", "data", "state", "build", "timeline", "training", "evaluate", "artifact", "runs",
-     "jobs", "fresh"},
+    {"modes", "devices", "data", "state", "build", "timeline", "training", "evaluate", "artifact",
+     "proof", "loading", "runs", "tasks", "jobs", "sketch", "fresh"},
     {"cli", "__main__"},
 ]  # fmt: skip
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

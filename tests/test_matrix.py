@@ -18,11 +18,11 @@ import toydata
 from tinymodels import save
 
 import hub_core
-from hub_core.artifact import check_in_fresh_process
 from hub_core.build import plan
 from hub_core.catalog import installed
 from hub_core.errors import IncompatibleError
 from hub_core.part import Context
+from hub_core.proof import check_in_fresh_process
 from hub_core.recipe import parse
 from hub_core.training import Loop
 

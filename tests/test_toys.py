@@ -11,8 +11,9 @@ import toydata
 from safetensors.torch import load_file
 
 import hub_core
-from hub_core.artifact import check_in_fresh_process, extract
+from hub_core.artifact import extract
 from hub_core.errors import BaseMismatchError, IntegrityError
+from hub_core.proof import check_in_fresh_process
 
 CASES = {
     "lp-ft": {"strategies": ["toy-lp-ft"], "epochs": 6},

@@ -21,9 +21,9 @@ def opened(folder: Path, backbone: str) -> Predictor:
     from hub_core.manifest import read
 
     read(folder)  # what is no artifact is refused before torch is imported
-    from hub_core.artifact import load
     from hub_core.cli.messages import log_to_stderr
-    from hub_core.evaluate import choose_threads
+    from hub_core.devices import choose_threads
+    from hub_core.loading import load
 
     log_to_stderr()
     choose_threads(0)

@@ -13,8 +13,9 @@ import click
 from hub_core.cli.options import flags_from, json_flag, recipe_flags
 
 if TYPE_CHECKING:
-    from hub_core.jobs import Result, Sketch
+    from hub_core.jobs import Result
     from hub_core.recipe import Recipe
+    from hub_core.sketch import Sketch
 
 
 @click.command()
@@ -164,10 +165,10 @@ def _say_what_next(out: Path, result: Result, *, quiet: bool) -> None:
 
 
 def _dry_run(recipe: Recipe, *, as_json: bool) -> None:
-    from hub_core import jobs
     from hub_core.cli.output import echo_json
+    from hub_core.sketch import dry_run
 
-    sketch = jobs.dry_run(recipe)
+    sketch = dry_run(recipe)
     if as_json:
         stages = [
             {"name": name, "epochs": epochs, "parameters": count}

@@ -1,0 +1,82 @@
+"""What a recipe would do, found without reading a weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hub_core import artifact
+from hub_core.build import assemble, plan
+from hub_core.catalog import installed
+from hub_core.jobs import recipe_of, training_rows
+from hub_core.part import Context
+from hub_core.recipe import Recipe
+from hub_core.tasks import read_data
+from hub_core.timeline import Plan
+from hub_core.training import Loop
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """What a recipe would do, found without reading a weight.
+
+    Args:
+        parts: Every method in order, as ``kind name``.
+        stages: Stage name, epochs and how many parameters train in it at most.
+        trained: Parameters that are ever chosen.
+        total: Parameters of the model.
+        steps: Optimizer steps.
+        files: The names of the files that the artifact would hold.
+        splits: Task to split to number of examples.
+    """
+
+    parts: Sequence[str]
+    stages: Sequence[tuple[str, int, int]]
+    trained: int
+    total: int
+    steps: int
+    files: Sequence[str]
+    splits: Mapping[str, Mapping[str, int]]
+
+
+def dry_run(
+    recipe: Recipe | Mapping[str, Any] | str | Path, data: Any = None, *, catalog: Any = None
+) -> Sketch:
+    """Return what ``train`` would do, reading data but no weights.
+
+    Raises:
+        HubError: Whatever ``train`` would refuse before it reads weights.
+    """
+    recipe = recipe_of(recipe)
+    ctx = Context(empty=True)
+    blueprint = plan(recipe, catalog or installed(), ctx)
+    found = read_data(blueprint, data)
+    tasks = [task_data.task for task_data in found.values()]
+    built = assemble(blueprint, tasks, ctx)
+    rows = training_rows(built, found, lambda *_: None)
+    loop = Loop(built, rows, recipe.training)
+    planned = loop.plan
+    trained = artifact.finish(blueprint, built, tasks, planned.ever)
+    return Sketch(
+        parts=[method.label for method in blueprint.methods()],
+        stages=_stage_counts(planned),
+        trained=trained.trained,
+        total=sum(parameter.numel() for parameter in built.names),
+        steps=planned.steps,
+        files=artifact.file_names(trained),
+        splits={n: {s: len(e) for s, e in d.splits.items()} for n, d in found.items()},
+    )
+
+
+def _stage_counts(plan: Plan) -> list[tuple[str, int, int]]:
+    counts: dict[int, int] = {}
+    for step, chosen in plan.changes.items():
+        stage = plan.moment(step).stage
+        counts[stage] = max(counts.get(stage, 0), sum(p.numel() for p in chosen))
+    result, last = [], 0
+    for number, (own, epochs) in enumerate(zip(plan.stages, plan.epochs, strict=True)):
+        last = counts.get(number, last)
+        result.append((own.name, epochs, last))
+    return result
