@@ -118,7 +118,7 @@ def fit(
     started = time.perf_counter()
     set_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(encoder_folder())
-    target = _targets(head, train)
+    target = targets(head, train)
     outputs = len({row["label"] for row in train}) if head == "classification" else 1
     encoder = AutoModel.from_pretrained(encoder_folder(), add_pooling_layer=False)
     lora = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear")
@@ -127,8 +127,8 @@ def fit(
         trainer = Trainer(
             model=model,
             args=_arguments(head, folder, rate, seed, epochs),
-            train_dataset=_tokenized(tokenizer, train, target),
-            eval_dataset=_tokenized(tokenizer, validation, target),
+            train_dataset=tokenized(tokenizer, train, target),
+            eval_dataset=tokenized(tokenizer, validation, target),
             processing_class=tokenizer,
             compute_metrics=functools.partial(_metrics, head),
         )
@@ -137,7 +137,7 @@ def fit(
         seconds = time.perf_counter() - started
         name = f"eval_{METRIC[head]}"
         best = max(entry[name] for entry in trainer.state.log_history if name in entry)
-        tested = trainer.evaluate(_tokenized(tokenizer, test, target))[name]
+        tested = trainer.evaluate(tokenized(tokenizer, test, target))[name]
     return Outcome(rate, seed, best, tested, seconds)
 
 
@@ -173,7 +173,7 @@ def _arguments(head: str, folder: str, rate: float, seed: int, epochs: int) -> T
     )
 
 
-def _targets(head: str, train: Rows) -> Callable[[dict[str, Any]], Any]:
+def targets(head: str, train: Rows) -> Callable[[dict[str, Any]], Any]:
     """Return what turns a row into its target: a label's number, or a score of mean 0, spread 1."""
     if head == "classification":
         numbers = {label: i for i, label in enumerate(sorted({row["label"] for row in train}))}
@@ -183,7 +183,8 @@ def _targets(head: str, train: Rows) -> Callable[[dict[str, Any]], Any]:
     return lambda row: (float(row["score"]) - mean) / deviation
 
 
-def _tokenized(tokenizer: Any, rows: Rows, target: Callable[[dict[str, Any]], Any]) -> Dataset:
+def tokenized(tokenizer: Any, rows: Rows, target: Callable[[dict[str, Any]], Any]) -> Dataset:
+    """Return rows as token ids with their targets under ``labels``."""
     texts = [row["text"] for row in rows]
     pairs = [row["pair"] for row in rows] if "pair" in rows[0] else None
     inputs = tokenizer(texts, pairs, truncation=True)

@@ -23,7 +23,7 @@ WORK = Path(".demo")
 OUT = WORK / "sentiment"
 SENTENCES = (
     "A warm, funny and deeply moving film.",
-    "Two hours of my life that I will never get back.",
+    "A dull, lifeless mess.",
     "The plot is thin, but the acting carries it.",
 )
 console = Console(highlight=False)
@@ -46,7 +46,7 @@ def main() -> None:
     hub("methods")
     hub(
         "train",
-        *("--data", "examples/movies.csv"),
+        *("--data", "examples/movies.csv", "--task", "sentiment"),
         *("--backbone", backbone),
         *("--head", "classification"),
         *("--strategy", "lora"),
@@ -55,6 +55,7 @@ def main() -> None:
         *("--out", str(OUT), "--overwrite"),
     )
     hub("evaluate", str(OUT), "--data", "examples/products.csv")
+    hub("report", str(OUT))
     hub("verify", str(OUT))
     hub("predict", str(OUT), *SENTENCES)
     show(time.perf_counter() - started)
@@ -66,9 +67,9 @@ def show(seconds: float) -> None:
     [task] = manifest["tasks"].values()
     counts = manifest["parameters"]
     size = sum(file.stat().st_size for file in OUT.iterdir())
-    table = Table(title="What the demo made", title_justify="left")
-    table.add_column("")
-    table.add_column("", justify="right")
+    table = Table(title="What the demo made", title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
     test = task["metrics"]["test"]["accuracy"]
     table.add_row(
         "accuracy on held-out movie sentences", f"{test:.4f} (n = {task['examples']['test']})"
@@ -80,12 +81,15 @@ def show(seconds: float) -> None:
     table.add_row("seconds of the whole demo", f"{seconds:.0f}")
     console.print()
     console.print(table)
-    console.print(
-        "\nNext: [bold].venv/bin/hub show lora[/bold] explains every option, "
-        "[bold].venv/bin/hub init[/bold] writes a recipe of your own,\n"
-        "[bold].venv/bin/hub train --dry-run …[/bold] shows what a recipe would do, "
-        f"[bold].venv/bin/hub inspect {OUT}[/bold] what was made."
-    )
+    steps = {
+        "show lora": "every option of a method",
+        "init": "write a recipe of your own",
+        "train --help": "train without a recipe, or look first with --dry-run",
+        f"inspect {OUT}": "what was made",
+    }
+    console.print("\nNext:")
+    for words, meaning in steps.items():
+        console.print(f"  [bold].venv/bin/hub {words:24}[/bold]  {meaning}", soft_wrap=True)
 
 
 if __name__ == "__main__":

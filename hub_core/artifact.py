@@ -9,6 +9,7 @@ backbone is needed. One rule serves dense, pruned, shrunk and quantized models.
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import shutil
@@ -49,7 +50,7 @@ class Trained:
         built: The model, finalized.
         tasks: Its tasks.
         delta: The trained tensors by name, as they were before ``finalize``.
-        chose_base: Whether pre-trained weights were ever chosen.
+        chose_base: Whether pre-trained weights were ever chosen, by this run or one before it.
         portable: Another library's view of the trained form, if there is one.
         trained: How many parameters were ever chosen.
     """
@@ -66,7 +67,7 @@ class Trained:
 def finish(blueprint: Blueprint, built: Built, tasks: Sequence[Task], ever: Any) -> Trained:
     """Take what was trained, then finalize the model."""
     delta = {name: t.detach().clone() for name, t in built.delta(ever).items()}
-    chose_base = any(parameter in built.base for parameter in ever)
+    chose_base = bool(built.touched) or any(parameter in built.base for parameter in ever)
     portable = None if chose_base else _portable(built, delta)
     trained = sum(parameter.numel() for parameter in ever)
     built.finalize()
@@ -90,6 +91,7 @@ class Record:
     tasks: Mapping[str, TaskEntry]
     seconds: float = 0.0
     lineage: Sequence[Mapping[str, Any]] = ()
+    history: Sequence[Mapping[str, Any]] = ()
 
 
 def save(
@@ -211,7 +213,7 @@ def _describe(
     }
     identity = built.model.backbone.identity
     return Manifest(
-        recipe=_public(blueprint.recipe),
+        recipe=public_recipe(blueprint.recipe),
         methods=methods,
         backbone=BackboneEntry(
             fingerprint=identity.fingerprint,
@@ -225,13 +227,21 @@ def _describe(
         renamed=renamed,
         parameters={"trained": trained.trained, "total": sum(p.numel() for p in built.names)},
         report=report,
+        history=[_finite(entry) for entry in record.history],
         seconds=round(record.seconds, 3),
         environment=_environment(),
         lineage=[dict(step) for step in record.lineage],
     )
 
 
-def _public(recipe: Recipe) -> dict[str, Any]:
+def _finite(value: Any) -> Any:
+    """Return plain data with what JSON has no number for as None."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def public_recipe(recipe: Recipe) -> dict[str, Any]:
     """Return the recipe without the paths of this machine: of a path, only the last name."""
 
     def clean(value: Any) -> Any:
@@ -325,6 +335,7 @@ def extract(folder: str | Path, task: str, out: str | Path) -> Manifest:
             update={
                 "recipe": recipe,
                 "tasks": {task: content.tasks[task]},
+                "history": [_of_task(entry, task) for entry in content.history],
                 "tensors": [name for name in content.tensors if not name.startswith(own)],
                 "files": manifest.describe_files(partial),
                 "lineage": [*content.lineage, {"step": "extract", "task": task}],
@@ -333,3 +344,11 @@ def extract(folder: str | Path, task: str, out: str | Path) -> Manifest:
         manifest.write(partial, content)
         manifest.read(partial)
     return content
+
+
+def _of_task(entry: Mapping[str, Any], task: str) -> dict[str, Any]:
+    """Return an epoch of the history without the validation of other tasks."""
+    validation = entry.get("validation")
+    if not isinstance(validation, Mapping):
+        return dict(entry)
+    return {**entry, "validation": {task: validation.get(task, {})}}

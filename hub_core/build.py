@@ -6,8 +6,9 @@ of all parts, heads, ``prepare`` of all parts. Loading an artifact replays the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,10 +18,12 @@ from torch.nn.utils import parametrize
 from hub_core.catalog import Catalog, Provided
 from hub_core.declare import AT_START, Tags, Task, meaning
 from hub_core.errors import (
+    AmbiguousMethodError,
     HubError,
     IncompatibleError,
     IntegrityError,
     OptionsError,
+    PluginError,
     UnknownMethodError,
     listed,
 )
@@ -77,6 +80,8 @@ def plan(recipe: Recipe, catalog: Catalog, ctx: Context) -> Blueprint:
         IncompatibleError: Requirements that are not met; all of them are listed.
         OptionsError: Options that do not fit, of all methods together.
         UnknownMethodError: A name that no plugin provides.
+        AmbiguousMethodError: A name that several plugins provide.
+        PluginError: A plugin that cannot be used.
     """
     backbone, heads, parts = _resolve_all(recipe, catalog)
     able = backbone.tags("provides")
@@ -96,14 +101,14 @@ def plan(recipe: Recipe, catalog: Catalog, ctx: Context) -> Blueprint:
 def _resolve_all(
     recipe: Recipe, catalog: Catalog
 ) -> tuple[Resolved, dict[str, Resolved], list[Resolved]]:
-    """Resolve every choice, gathering unknown names and unfit options of all of them."""
+    """Resolve every choice, gathering what cannot be used of all of them."""
     failures: list[HubError] = []
 
     def resolve(kind: Any, choice: Choice) -> Any:
         try:
             found = catalog.find(kind, choice.name)
             return Resolved(found, found.options(choice.options))
-        except (OptionsError, UnknownMethodError) as error:
+        except (AmbiguousMethodError, OptionsError, PluginError, UnknownMethodError) as error:
             failures.append(error)
             return None
 
@@ -114,9 +119,18 @@ def _resolve_all(
     if len(failures) == 1:
         raise failures[0]
     if failures:
-        text = listed(f"{e.message.replace(chr(10), ' ')} ({e.hint})" for e in failures)
+        text = listed(map(_nested, failures))
         raise type(failures[0])(f"{len(failures)} choices of the recipe cannot be used:{text}")
     return backbone, heads, parts
+
+
+def _nested(failure: HubError) -> str:
+    """Return message and hint as an entry of a list; the lines of a longer one are indented."""
+    lines = failure.message.split("\n")
+    hint = f"({failure.hint})" if failure.hint else ""
+    if len(lines) == 1:
+        return f"{lines[0]} {hint}".rstrip()
+    return "\n    ".join([*lines, *filter(None, [hint])])
 
 
 def _unmet_heads(
@@ -147,6 +161,10 @@ def _unmet_parts(parts: Sequence[Resolved], tags: frozenset[str]) -> list[str]:
     return problems
 
 
+ANEW: Mapping[str, Any] = MappingProxyType({})
+"""In the place of a part's state: there is none to take over."""
+
+
 @dataclass(slots=True)
 class Built:
     """A model with its parts, ready to train or to be filled.
@@ -158,6 +176,7 @@ class Built:
         base: Parameters of the untouched backbone.
         base_buffers: Its persistent buffers, with a copy of their values.
         names: Every parameter's name after the last ``prepare``.
+        touched: Parameters of the backbone that do not start from its checkpoint's values.
     """
 
     model: TaskModel
@@ -166,6 +185,7 @@ class Built:
     base: Chosen
     base_buffers: dict[str, tuple[Tensor, Tensor]]
     names: dict[nn.Parameter, str]
+    touched: Chosen = frozenset()
 
     def delta(self, chosen: Iterable[nn.Parameter]) -> dict[str, Tensor]:
         """Return all that is not an untouched base tensor, by name.
@@ -173,7 +193,7 @@ class Built:
         Args:
             chosen: Every parameter that was ever chosen.
         """
-        touched = set(chosen)
+        touched = self.touched.union(chosen)
         buffers = {id(now): (now, old) for now, old in self.base_buffers.values()}
         delta = {}
         for name, tensor in tensors_of(self.model).items():
@@ -210,6 +230,7 @@ def assemble(
     tasks: Sequence[Task],
     ctx: Context,
     states: Sequence[Mapping[str, Any]] | None = None,
+    begin: Callable[[Backbone], frozenset[Tensor]] | None = None,
 ) -> Built:
     """Build the model; global random state is left as it was found.
 
@@ -217,7 +238,10 @@ def assemble(
         blueprint: What to build.
         tasks: The tasks with their labels, in the blueprint's order.
         ctx: The context; each part gets it with its own ``needs``.
-        states: Each part's state, when an artifact or a checkpoint is replayed.
+        states: Each part's state, when an artifact or a checkpoint is replayed; ``ANEW`` for a
+            part that decides anew.
+        begin: Gives the backbone other values than its checkpoint's before any part sees it, and
+            returns the tensors that it changed.
     """
     seed = blueprint.recipe.training.seed
     ctx = replace(ctx, tasks=tuple(tasks), generator=torch.Generator().manual_seed(seed))
@@ -226,9 +250,11 @@ def assemble(
         backbone: Backbone = blueprint.backbone.provided.factory().load(
             blueprint.backbone.options, ctx
         )
+        changed = frozenset() if begin is None else begin(backbone)
         parts = [part.provided.factory()(part.options) for part in blueprint.parts]
         for number, state in enumerate(states or ()):
-            _restore(parts[number], blueprint.parts[number].label, state)
+            if state is not ANEW:
+                _restore(parts[number], blueprint.parts[number].label, state)
         contexts = [replace(ctx, needs=needs) for needs in blueprint.needs]
         model = TaskModel(backbone, {})
         for part, own in zip(parts, contexts, strict=True):
@@ -237,16 +263,27 @@ def assemble(
             model.heads[task.name] = _head(blueprint.heads[task.name], task, backbone)
         model.to(ctx.device)  # before the snapshot: moving a buffer makes a new object
         base = frozenset(backbone.parameters()) - backbone.fresh
-        buffers = {
-            name: (tensor, tensor.clone())
-            for name, tensor in tensors_of(backbone).items()
-            if not isinstance(tensor, nn.Parameter)
-        }
+        buffers = _snapshot(backbone, changed)
         for part, own in zip(parts, contexts, strict=True):
             part.prepare(model, own)
         model.to(ctx.device)
     names = {parameter: name for name, parameter in model.named_parameters()}
-    return Built(model, parts, contexts, base, buffers, names)
+    touched = base.intersection(changed)
+    return Built(model, parts, contexts, base, buffers, names, touched)
+
+
+def _snapshot(backbone: Backbone, changed: frozenset[Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return the base buffers with a copy of their values; none if some were changed before.
+
+    A part may have put new buffers in the places of the changed ones, so all of them are kept.
+    """
+    if any(not isinstance(tensor, nn.Parameter) for tensor in changed):
+        return {}
+    return {
+        name: (tensor, tensor.clone())
+        for name, tensor in tensors_of(backbone).items()
+        if not isinstance(tensor, nn.Parameter)
+    }
 
 
 def _restore(part: Part, label: str, state: Mapping[str, Any]) -> None:

@@ -1,18 +1,19 @@
-"""Files, data sets and lists of dicts become checked examples, then batches.
+"""Tables become checked examples, examples become splits and batches.
 
 Everything that is wrong with the data is told before training, with file, row and column. Rows
-are counted from 1 and leave out a header line.
+are counted from 1 and leave out a header line. What was read from disk stays there: a function
+that is given a lazy sequence gives one back, with the same items in the same order.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-import numbers
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,9 +21,14 @@ import torch
 from hub_core.declare import Column, Task
 from hub_core.errors import DataError, near
 from hub_core.model import Example, Row
-from hub_core.tables import SHOWN, shown, some
+from hub_core.stored import Lazy, Picked, Store
 from hub_core.tables import Table as Table
 from hub_core.tables import read_table as read_table
+from hub_core.values import Mixture, checked
+from hub_core.wording import Problems, shown
+
+CHUNK = 65_536
+"""Numbers that are taken out of a tensor at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +37,26 @@ class TaskData:
 
     task: Task
     splits: Mapping[str, Sequence[Example]]
+    _fingerprints: dict[str, str] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def fingerprint(self, split: str) -> str:
-        """Return a sha256 of a split's examples, in order."""
-        digest = hashlib.sha256()
-        for example in self.splits[split]:
-            digest.update(json.dumps(example, sort_keys=True, ensure_ascii=False).encode())
-        return digest.hexdigest()
+        """Return a sha256 of a split's examples, in order; large data are read for it once."""
+        if split not in self._fingerprints:
+            digest = hashlib.sha256()
+            for example in self.splits[split]:
+                digest.update(json.dumps(example, sort_keys=True, ensure_ascii=False).encode())
+            self._fingerprints[split] = digest.hexdigest()
+        return self._fingerprints[split]
+
+    def key(self) -> dict[str, dict[str, Any]]:
+        """Return what must be the same for a run to be resumed: what it learns and chooses by."""
+        return {
+            split: {"examples": len(self.splits[split]), "sha256": self.fingerprint(split)}
+            for split in ("train", "validation")
+            if self.splits.get(split)
+        }
 
 
 # -- checking
@@ -84,117 +103,78 @@ def _usual(column: Column, names: Sequence[str], taken: set[str]) -> str | None:
 
 
 def examples_of(
-    table: Table, wanted: Sequence[Column], names: Mapping[str, str], labels: Sequence[str] | None
-) -> list[Example]:
-    """Return checked examples.
+    table: Table,
+    wanted: Sequence[Column],
+    names: Mapping[str, str],
+    labels: Sequence[str] | None,
+    folder: Path | None = None,
+) -> Sequence[Example]:
+    """Return checked examples; those of a table that is not in memory are not either.
 
     Args:
         table: What was read.
         wanted: The head's columns.
         names: Role to column name.
         labels: The known labels, or None to take whatever labels there are.
+        folder: Where to store examples that are not in memory.
 
     Raises:
         DataError: Rows are unusable; the first ones are listed with row and column.
     """
     table = Table(*table)
-    present = [column for column in wanted if column.role in names]
-    problems: list[str] = []
-    examples: list[Example] = []
-    for number, row in enumerate(table.rows, start=1):
-        example: dict[str, Any] = {}
-        for column in present:
-            name = names[column.role]
-            try:
-                example[column.role] = _CHECKS[column.kind](row.get(name), labels)
-            except ValueError as error:
-                problems.append(f"{table.place(number)}, column '{name}': {error}")
-        examples.append(example)
+    problems = Problems()
+    examples = usable_examples(table, wanted, names, labels, problems, folder)
     if problems:
-        values = "1 value" if len(problems) == 1 else f"{len(problems)} values"
+        values = "1 value" if len(problems) == 1 else f"{len(problems):,} values"
         raise DataError(
-            f"{table.source}: {values} cannot be used:{some(problems)}",
+            f"{table.source}: {values} cannot be used:{problems.listed()}",
             hint="correct or remove them; rows are counted from 1 and leave out a header line",
         )
     return examples
 
 
-def _text(value: Any, _: Sequence[str] | None) -> str:
-    if _absent(value):
-        raise ValueError("the text is missing")
-    if not isinstance(value, str):
-        raise ValueError(f"{shown(value)} is not text")
-    if not value.isascii():
-        _require_whole_letters(value)
-    return value
+def usable_examples(
+    table: Table,
+    wanted: Sequence[Column],
+    names: Mapping[str, str],
+    labels: Sequence[str] | None,
+    problems: Problems,
+    folder: Path | None = None,
+) -> Sequence[Example]:
+    """Return the examples of usable rows; what is wrong with the others is added to problems."""
+    rows = checked_rows(table, wanted, names, labels, problems)
+    found = (example for _, example in rows)
+    return Store(found, folder) if table.streamed else list(found)
 
 
-def _label(value: Any, labels: Sequence[str] | None) -> str:
-    if _absent(value):
-        raise ValueError("the label is missing")
-    if isinstance(value, str):
-        name = value.strip()
-        _require_whole_letters(name)
-    elif not isinstance(value, numbers.Real):
-        raise ValueError(f"{shown(value)} is not a label")
-    elif not isinstance(value, numbers.Integral) and not float(value).is_integer():
-        raise ValueError(f"{shown(value)} is a number, not a label")
-    else:
-        name = str(int(value))  # type: ignore[call-overload]  # whole, as was just checked
-    if labels is not None and name not in labels:
-        known = ", ".join(map(shown, labels[:SHOWN])) + (", …" if len(labels) > SHOWN else "")
-        hint = near(name, labels) or f"the labels are {known}"
-        raise ValueError(f"unknown label {shown(name)}; {hint}")
-    return name
-
-
-def _score(value: Any, _: Sequence[str] | None) -> float:
-    if _absent(value):
-        raise ValueError("the score is missing")
-    try:
-        score = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{shown(value)} is not a number") from None
-    if not math.isfinite(score):
-        raise ValueError(f"{shown(value)} is not a finite number")
-    return score
-
-
-def _tokens(value: Any, _: Sequence[str] | None) -> list[str]:
-    return [_text(item, None) for item in _list(value, "words")]
-
-
-def _tags(value: Any, labels: Sequence[str] | None) -> list[str]:
-    return [_label(item, labels) for item in _list(value, "labels")]
-
-
-def _list(value: Any, of: str) -> Sequence[Any]:
-    value = value.tolist() if hasattr(value, "tolist") else value  # an array in a DataFrame
-    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
-        raise ValueError(f"{shown(value)} is not a list of {of}")
-    return value
-
-
-_CHECKS = {"text": _text, "label": _label, "score": _score, "tokens": _tokens, "tags": _tags}
-
-
-def _absent(value: Any) -> bool:
-    if isinstance(value, str):
-        return not value.strip()
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def _require_whole_letters(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        half = ascii(text[error.start])
-        raise ValueError(f"the text holds half a letter, {half}") from None
+def checked_rows(
+    table: Table,
+    wanted: Sequence[Column],
+    names: Mapping[str, str],
+    labels: Sequence[str] | None,
+    problems: Problems,
+) -> Iterator[tuple[int, Example]]:
+    """Yield number and example of usable rows, counted from 1 over all files."""
+    present = [(column, names[column.role]) for column in wanted if column.role in names]
+    mixture = Mixture()
+    for whole, (source, number, row) in enumerate(table.counted(), start=1):
+        example: dict[str, Any] = {}
+        for column, name in present:
+            value = row.get(name)
+            try:
+                example[column.role] = checked(column, value, labels)
+                mixture.refuse(column, name, source, number, value)
+            except ValueError as error:
+                where = f"{source}, row {number}" if source else f"row {number}"
+                problems.add(f"{where}, column '{name}': {error}")
+                example.pop(column.role, None)
+        if len(example) == len(present):
+            yield whole, example
 
 
 def labels_in(examples: Iterable[Example], wanted: Sequence[Column]) -> tuple[str, ...]:
     """Return the sorted label names in examples; numbers are sorted as numbers."""
-    roles = [column.role for column in wanted if column.kind in ("label", "tags")]
+    roles = [column.role for column in wanted if column.kind in ("label", "labels", "tags")]
     names: set[str] = set()
     for example in examples:
         for role in roles:
@@ -215,30 +195,66 @@ def _label_order(name: str) -> tuple[bool, int, str]:
 
 def split_off(
     examples: Sequence[Example], share: float, stratum: str, generator: torch.Generator
-) -> tuple[list[Example], list[Example]]:
+) -> tuple[Sequence[Example], Sequence[Example]]:
     """Split a share of the examples off at random, keeping the shares of each label.
 
     Args:
         examples: What to split.
         share: Share to split off, in (0, 1).
-        stratum: The role whose values keep their shares; examples without it are one stratum.
+        stratum: The role whose values keep their shares; examples without it are one stratum. Of
+            several labels, the one that is rarest in the data counts.
         generator: The source of chance.
 
     Returns:
         What is left, and what was split off, both in their old order.
     """
-    strata: dict[Any, list[int]] = {}
-    for index in torch.randperm(len(examples), generator=generator).tolist():
-        strata.setdefault(examples[index].get(stratum), []).append(index)
-    taken: set[int] = set()
+    codes = _strata(examples, stratum)
+    strata: dict[int, array[int]] = {}
+    for index in numbers_in(torch.randperm(len(examples), generator=generator)):
+        strata.setdefault(codes[index], array("q")).append(index)
+    taken = bytearray(len(examples))
     owed = 0.0  # what rounding has left out so far, so that small labels are not all rounded away
     for indices in strata.values():
         owed += share * len(indices)
         count = min(round(owed), len(indices))
         owed -= count
-        taken.update(indices[:count])
-    left = [example for index, example in enumerate(examples) if index not in taken]
-    return left, [example for index, example in enumerate(examples) if index in taken]
+        for index in indices[:count]:
+            taken[index] = 1
+    left = array("q", (index for index, gone in enumerate(taken) if not gone))
+    return picked(examples, left), picked(
+        examples, array("q", (index for index, gone in enumerate(taken) if gone))
+    )
+
+
+def _strata(examples: Sequence[Example], role: str) -> array[int]:
+    """Return the number of each example's stratum."""
+    numbers: dict[Any, int] = {}
+    counts = Counter(
+        name
+        for example in examples
+        if isinstance(names := example.get(role), list)
+        for name in names
+    )
+
+    def stratum(value: Any) -> Any:
+        if isinstance(value, list):
+            return min(value, key=lambda name: (counts[name], name), default=None)
+        return value
+
+    return array("q", (numbers.setdefault(stratum(e.get(role)), len(numbers)) for e in examples))
+
+
+def numbers_in(tensor: torch.Tensor) -> Iterator[int]:
+    """Yield the numbers of a tensor (N,), without a list of all of them."""
+    for start in range(0, len(tensor), CHUNK):
+        yield from tensor[start : start + CHUNK].tolist()
+
+
+def picked(items: Sequence[Any], numbers: array[int]) -> Sequence[Any]:
+    """Return some items by their numbers: lazily if they are lazy, else as a list."""
+    if isinstance(items, Lazy):
+        return Picked(items, numbers)
+    return [items[number] for number in numbers]
 
 
 def overlap(first: Sequence[Example], second: Sequence[Example], wanted: Sequence[Column]) -> int:
@@ -253,9 +269,18 @@ def _inputs(example: Example, roles: Sequence[str]) -> str:
 
 
 def shares(examples: Sequence[Example], role: str) -> dict[str, float]:
-    """Return the share of each value of a role, in [0, 1]."""
-    counts = Counter(str(example[role]) for example in examples)
+    """Return the share of the examples that have each value of a role, in [0, 1]."""
+    counts = label_counts(examples, role)
     return {name: count / len(examples) for name, count in counts.most_common()}
+
+
+def label_counts(examples: Iterable[Example], role: str) -> Counter[str]:
+    """Return how many examples have each value of a role, or each of several."""
+    counts: Counter[str] = Counter()
+    for example in examples:
+        value = example[role]
+        counts.update(list(dict.fromkeys(value)) if isinstance(value, list) else [str(value)])
+    return counts
 
 
 # -- batches
@@ -263,7 +288,7 @@ def shares(examples: Sequence[Example], role: str) -> dict[str, float]:
 
 def batches_of(
     rows: Sequence[Row], tokens: int, most: int, generator: torch.Generator | None = None
-) -> list[list[Row]]:
+) -> list[Sequence[Row]]:
     """Cut rows into batches of similar length, by a budget of tokens with padding.
 
     With a generator, rows of equal length are mixed and the batches come in random order. The
@@ -275,16 +300,25 @@ def batches_of(
         most: Most rows in a batch.
         generator: The source of chance, or None for a fixed order.
     """
-    order = list(range(len(rows)))
-    if generator is not None:
-        order = torch.randperm(len(rows), generator=generator).tolist()
-    order.sort(key=lambda index: rows[index].length)
-    batches: list[list[Row]] = []
-    for index in order:
-        row = rows[index]
-        if not batches or len(batches[-1]) >= most or row.length * (len(batches[-1]) + 1) > tokens:
-            batches.append([])
-        batches[-1].append(row)
+    return [picked(rows, numbers) for numbers in batch_numbers(rows, tokens, most, generator)]
+
+
+def batch_numbers(
+    rows: Sequence[Row], tokens: int, most: int, generator: torch.Generator | None = None
+) -> list[array[int]]:
+    """Return the same as ``batches_of``, as the numbers of the rows."""
+    known = getattr(rows, "lengths", None)  # of rows on disk, which need not be read for it
+    lengths = torch.tensor([row.length for row in rows] if known is None else known)
+    if generator is None:
+        order = torch.arange(len(rows))
+    else:
+        order = torch.randperm(len(rows), generator=generator)
+    order = order[lengths[order].sort(stable=True).indices]
+    batches: list[array[int]] = []
+    for index, length in zip(numbers_in(order), numbers_in(lengths[order]), strict=True):
+        if not batches or len(batches[-1]) >= most or length * (len(batches[-1]) + 1) > tokens:
+            batches.append(array("q"))
+        batches[-1].append(index)
     if generator is not None:
         batches = [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
     return batches

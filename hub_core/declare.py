@@ -139,18 +139,21 @@ class Column:
     Args:
         role: What the head calls it, such as ``text``.
         kind: How it is checked: ``text`` (not empty), ``label`` (one of the task's labels),
-            ``score`` (a finite number), ``tokens`` (a list of words) or ``tags`` (a list of
-            labels, one for each token).
+            ``labels`` (any number of the task's labels, as a list or as text), ``score`` (a
+            finite number), ``tokens`` (a list of words) or ``tags`` (a list of labels, one for
+            each token).
         names: Column names taken without being told, best first.
         required: Whether every data set must have it.
         target: Whether it is what is predicted; ``predict`` does not ask for it.
+        separator: What stands between several ``labels`` in one text.
     """
 
     role: str
-    kind: Literal["text", "label", "score", "tokens", "tags"]
+    kind: Literal["text", "label", "labels", "score", "tokens", "tags"]
     names: tuple[str, ...]
     required: bool = True
     target: bool = False
+    separator: str = "|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +182,8 @@ class Stage:
 
     Args:
         name: What ``select`` sees as ``clock.stage``.
-        share: Share of the recipe's epochs in (0, 1]; at least one epoch is given.
+        share: Share of the recipe's epochs in (0, 1]. Every stage has one epoch at least, so with
+            fewer epochs than stages the run takes as many epochs as there are stages.
         learning_rate: Absolute base rate, or None for the recipe's.
     """
 

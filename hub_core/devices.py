@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from hub_core.errors import TrainingError
+from hub_core.model import TaskModel
 
 
 def choose_threads(wanted: int) -> int:
@@ -59,3 +61,19 @@ def accelerator_for(device: torch.device, mixed_precision: str) -> Accelerator:
         AcceleratorState._reset_state(reset_partial_state=True)
         found = Accelerator(cpu=device.type == "cpu", mixed_precision=mixed_precision)
     return found
+
+
+@contextlib.contextmanager
+def compiled(model: TaskModel, wanted: bool) -> Iterator[None]:
+    """Have torch compile every layer, in place: parameters keep their names.
+
+    Compiling takes a minute or more, which short runs on a processor never win back.
+    """
+    layers = model.layers() if wanted else []
+    for layer in layers:
+        layer.compile(dynamic=True)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer._compiled_call_impl = None

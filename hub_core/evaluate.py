@@ -1,49 +1,106 @@
-"""Predictions and metrics of a finished model, in float32."""
+"""Predictions and metrics of a finished model, in float32 where nobody asks for less."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hub_core.data import Table, batches_of, columns_of, examples_of, read_table
+from hub_core.data import (
+    Table,
+    batch_numbers,
+    columns_of,
+    examples_of,
+    picked,
+    read_table,
+)
 from hub_core.declare import Task
 from hub_core.errors import DataError, near
 from hub_core.manifest import Manifest
 from hub_core.model import Example, Prediction, Row, TaskModel
+from hub_core.predictions import HELD_OUT, Judged
+from hub_core.rows import rows_of
+from hub_core.wording import shown
 
 BATCH_TOKENS = 4096
 BATCH_EXAMPLES = 256
 
 
-def run(model: TaskModel, task: str, rows: Sequence[Row]) -> list[Any]:
-    """Return what a task's head keeps of each row, in the rows' order."""
+def run(model: TaskModel, task: str, rows: Sequence[Row], *, precision: str = "fp32") -> list[Any]:
+    """Return what a task's head keeps of each row, in the rows' order.
+
+    Args:
+        model: The model.
+        task: The task.
+        rows: The rows.
+        precision: ``bf16`` computes matrix products in bfloat16; else as the caller does.
+    """
     head = model.head(task)
     device = next(model.parameters()).device
     kept: dict[int, Any] = {}
-    position = {id(row): index for index, row in enumerate(rows)}
     model.eval()
-    with torch.inference_mode():
-        for part in batches_of(rows, BATCH_TOKENS, BATCH_EXAMPLES):
-            batch = head.collate(part, model.backbone).to(device)
+    fast = torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+    with torch.inference_mode(), fast:
+        for numbers in batch_numbers(rows, BATCH_TOKENS, BATCH_EXAMPLES):
+            batch = head.collate(list(picked(rows, numbers)), model.backbone).to(device)
             decoded = head.decode(model(batch).scores, batch, model)
-            kept.update(zip((position[id(row)] for row in part), decoded, strict=True))
+            kept.update(zip(numbers, decoded, strict=True))
     return [kept[index] for index in range(len(rows))]
 
 
-def predict(model: TaskModel, task: str, examples: Sequence[Example]) -> list[Prediction]:
+def predict(
+    model: TaskModel, task: str, examples: Sequence[Example], *, precision: str = "fp32"
+) -> list[Prediction]:
     """Return a task's predictions for examples, in order."""
     head = model.head(task)
-    rows = head.features(examples, model.backbone)
-    return head.predict(run(model, task, rows), rows)
+    rows = rows_of(head, examples, model.backbone)
+    return head.predict(run(model, task, rows, precision=precision), rows)
 
 
 def measure(model: TaskModel, task: str, examples: Sequence[Example]) -> dict[str, float]:
     """Return a task's metrics on examples."""
     return model.head(task).metrics(predict(model, task, examples), examples)
+
+
+def held_out(
+    model: TaskModel, task: str, splits: Mapping[str, Sequence[Example]]
+) -> tuple[dict[str, dict[str, float]], list[Judged]]:
+    """Measure a task on every split but training.
+
+    Returns:
+        Split to metrics; and what is predicted on the test split, else on validation.
+    """
+    metrics: dict[str, dict[str, float]] = {}
+    kept: list[Judged] = []
+    for split in reversed(HELD_OUT):
+        if examples := splits.get(split):
+            found = predict(model, task, examples)
+            metrics[split] = model.head(task).metrics(found, examples)
+            kept = _judged(model, task, split, examples, found)
+    return metrics, kept
+
+
+def _judged(
+    model: TaskModel,
+    task: str,
+    split: str,
+    examples: Sequence[Example],
+    predictions: Sequence[Prediction],
+) -> list[Judged]:
+    targets = {column.role for column in model.head(task).columns if column.target}
+    return [
+        Judged(
+            split,
+            {role: value for role, value in example.items() if role not in targets},
+            {role: value for role, value in example.items() if role in targets},
+            dict(prediction),
+        )
+        for example, prediction in zip(examples, predictions, strict=True)
+    ]
 
 
 class Predictor:
@@ -54,7 +111,13 @@ class Predictor:
         tasks: Its tasks.
         manifest: The artifact's manifest, or None for a model that was not saved.
         folder: The artifact's folder, or None.
+
+    Attributes:
+        precision: ``fp32``, in which artifacts are proven, or ``bf16``, which is faster where the
+            processor has it; probabilities then differ by some thousandths.
     """
+
+    precision: str = "fp32"
 
     def __init__(
         self,
@@ -94,17 +157,15 @@ class Predictor:
         """
         chosen = self.task(task)
         head = self.model.head(chosen.name)
-        wanted = [column for column in head.columns if not column.target]
-        rows: list[dict[str, Any]] = [
-            {wanted[0].role: i} if isinstance(i, str) else dict(i) for i in inputs
-        ]
+        wanted = [column for column in head.reads(head.options) if not column.target]
+        rows = _input_rows(inputs, [column.role for column in wanted])
         if not rows:
             return []
         columns = list(dict.fromkeys(name for row in rows for name in row))
         table = Table("input", columns, rows)
         roles = {column.role: column.role for column in wanted if column.role in columns}
         examples = examples_of(table, wanted, columns_of(table, wanted, roles), None)
-        return predict(self.model, chosen.name, examples)
+        return predict(self.model, chosen.name, examples, precision=self.precision)
 
     def evaluate(
         self, data: Any, *, task: str = "", columns: Mapping[str, str] | None = None
@@ -123,16 +184,51 @@ class Predictor:
         examples = self.examples(data, chosen, columns or {})
         return measure(self.model, chosen.name, examples), len(examples)
 
-    def examples(self, data: Any, task: Task, columns: Mapping[str, str]) -> list[Example]:
+    def examples(self, data: Any, task: Task, columns: Mapping[str, str]) -> Sequence[Example]:
         """Return checked examples of a task, with columns named as in training where they are."""
         table = read_table(data)
         head = self.model.head(task.name)
         trained = {role: name for role, name in task.columns.items() if name in table[1]}
-        names = columns_of(table, head.columns, trained | dict(columns))
-        return examples_of(table, head.columns, names, task.labels or None)
+        wanted = head.reads(head.options)
+        names = columns_of(table, wanted, trained | dict(columns))
+        return examples_of(table, wanted, names, task.labels or None)
 
     def scores(self, examples: Sequence[Example], *, task: str = "") -> Tensor:
-        """Return the scores of examples as one tensor (N, ...), such as a teacher gives."""
+        """Return the scores of examples as one tensor (N, ...), such as a teacher gives.
+
+        Raises:
+            DataError: There is no example, so the scores have no shape.
+        """
         name = self.task(task).name
-        rows = self.model.head(name).features(examples, self.model.backbone)
+        if not examples:
+            raise DataError("there are no examples to score", hint="give one or more")
+        rows = rows_of(self.model.head(name), examples, self.model.backbone)
         return torch.stack(run(self.model, name, rows))
+
+
+def _input_rows(inputs: Any, roles: Sequence[str]) -> list[dict[str, Any]]:
+    """Return each input as role to value; what is no mapping is the value of the first role.
+
+    Raises:
+        DataError: It is a single input and no list of them, or a mapping has other keys than names.
+    """
+    if isinstance(inputs, str | bytes | Mapping) or not isinstance(inputs, Iterable):
+        raise DataError(
+            f"predict takes a list of inputs, not {_kind(inputs)}",
+            hint="give a list, also for a single input: predict([…])",
+        )
+    rows = [dict(one) if isinstance(one, Mapping) else {roles[0]: one} for one in inputs]
+    for number, row in enumerate(rows, start=1):
+        for key in row:
+            if not isinstance(key, str):
+                raise DataError(
+                    f"input: row {number} has the key {shown(key)}, which is no name",
+                    hint=f"this head reads {', '.join(roles)}",
+                )
+    return rows
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, str):
+        return "a single text"
+    return "a single mapping" if isinstance(value, Mapping) else type(value).__name__

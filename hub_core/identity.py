@@ -71,7 +71,8 @@ def remembered(wanted: str) -> Path | None:
     return Path(place) if place and Path(place).is_dir() else None
 
 
-def _folder() -> Path:
+def cache_folder() -> Path:
+    """Return where this user keeps what can be made again."""
     base = os.environ.get("HUB_CORE_CACHE") or os.environ.get("XDG_CACHE_HOME")
     return Path(base) / "hub-core" if base else Path.home() / ".cache" / "hub-core"
 
@@ -79,7 +80,7 @@ def _folder() -> Path:
 def _read(name: str) -> dict[str, str]:
     """Read one of the memories; a memory that cannot be read is an empty one."""
     with contextlib.suppress(OSError, ValueError):
-        memory = json.loads((_folder() / name).read_text("utf-8"))
+        memory = json.loads((cache_folder() / name).read_text("utf-8"))
         if isinstance(memory, dict):
             return {str(key): value for key, value in memory.items() if isinstance(value, str)}
     return {}
@@ -88,11 +89,11 @@ def _read(name: str) -> dict[str, str]:
 def _write(name: str, memory: dict[str, str]) -> None:
     """Replace a memory as a whole; where nothing can be written it is simply not kept."""
     with contextlib.suppress(OSError):
-        _folder().mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=_folder(), prefix=name)
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=cache_folder(), prefix=name)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump(memory, file)
-            os.replace(temporary, _folder() / name)
+            os.replace(temporary, cache_folder() / name)
         finally:
             Path(temporary).unlink(missing_ok=True)

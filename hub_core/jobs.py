@@ -5,28 +5,36 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from hub_core import artifact, data, evaluate, loading
+from hub_core import artifact, data, evaluate, loading, predictions, tracking
+from hub_core.balance import counts_of, rare_labels
 from hub_core.build import Blueprint, Built, assemble, plan
 from hub_core.catalog import Catalog, installed
 from hub_core.data import TaskData
 from hub_core.devices import choose_device, choose_threads
-from hub_core.errors import ArtifactError, DataError, TrainingError
+from hub_core.errors import ArtifactError, DataError, RecipeError, TrainingError
 from hub_core.evaluate import Predictor
+from hub_core.interrupts import deferred
 from hub_core.manifest import Manifest, TaskEntry
-from hub_core.model import Batch, Example, Row
+from hub_core.model import Batch, Example, Head, Row
+from hub_core.origin import Origin
 from hub_core.part import Context
+from hub_core.predictions import Judged
 from hub_core.proof import PROBE_ROWS
 from hub_core.recipe import Recipe, parse, read
+from hub_core.rows import rows_of
 from hub_core.runs import Run
+from hub_core.start import Start, start_from
 from hub_core.tasks import read_data
 from hub_core.timeline import Plan
-from hub_core.training import Loop, Metrics
+from hub_core.tracking import tracked
+from hub_core.training import Loop, Metrics, Progress
 
 log = logging.getLogger("hub_core")
 
@@ -53,9 +61,12 @@ class Result:
 
 
 def train(
-    recipe: Recipe | Mapping[str, Any] | str | Path,
+    recipe: Recipe | Mapping[str, Any] | str | Path | None = None,
     data: Any = None,
     *,
+    start: str | Path | Origin | None = None,
+    new_head: bool = False,
+    add_labels: bool = False,
     out: str | Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -66,9 +77,13 @@ def train(
     """Train what a recipe describes.
 
     Args:
-        recipe: A ``Recipe``, a mapping, or the path of a TOML file.
+        recipe: A ``Recipe``, a mapping, or the path of a TOML file; with ``start``, what differs
+            from the artifact's recipe, or nothing.
         data: For a recipe with one task: file names, a ``datasets.Dataset``, a DataFrame or a list
             of dicts; or a mapping of split to one of these, or of task to either.
+        start: The folder of a trained artifact to start from.
+        new_head: Start with new heads, for other tasks or labels.
+        add_labels: Add labels of the data that the artifact does not have to its own.
         out: The folder of the artifact; nothing is saved without it. Checkpoints and the log go
             to ``OUT.run``.
         overwrite: Replace an artifact that is in ``out``.
@@ -80,19 +95,29 @@ def train(
     Raises:
         HubError: Whatever is wrong with recipe, data, parts, training or the folder.
     """
-    recipe = recipe_of(recipe)
+    catalog = catalog or installed()
+    begun = start_from(start, recipe, catalog, new_head=new_head, add_labels=add_labels)
+    recipe = recipe_of(recipe) if begun is None else begun.recipe
     target = None if out is None else Path(out)
     if target is not None:
         _check_target(target, overwrite)
-    catalog = catalog or installed()
+    tracking.check(recipe.training.tracker, saved=target is not None)
     choose_threads(recipe.training.threads)
     ctx = Context(device=choose_device(recipe.training.device), load=_load)
-    blueprint = plan(recipe, catalog, ctx)
-    found = read_data(blueprint, data)
+    if begun is None:
+        blueprint = plan(recipe, catalog, ctx)
+        found = read_data(blueprint, data, _room_beside(target))
+    else:
+        blueprint, found, ctx = begun.plan(ctx, data, _room_beside(target))
     _tell_data(found, report)
-    work = None if target is None else Run.open(target, recipe, resume=resume)
+    key = None if begun is None else begun.origin.key()
+    work = None
+    if target is not None:
+        kept = {name: task_data.key() for name, task_data in found.items()}
+        work = Run.open(target, recipe, resume=resume, start=key, data=kept)
     try:
-        return _train(blueprint, found, ctx, work, target, report, prove)
+        with tracked(recipe, target, report) as told:
+            return _train(blueprint, found, ctx, begun, work, target, told, prove)
     finally:
         if work is not None:
             work.close()
@@ -102,6 +127,7 @@ def _train(
     blueprint: Blueprint,
     found: Mapping[str, TaskData],
     ctx: Context,
+    begun: Start | None,
     work: Run | None,
     target: Path | None,
     report: Report,
@@ -110,43 +136,48 @@ def _train(
     started = time.perf_counter()
     saved = None if work is None else work.checkpoint()
     tasks = [task_data.task for task_data in found.values()]
-    built = assemble(blueprint, tasks, ctx, None if saved is None else saved["parts"])
+    build = assemble if begun is None else begun.assemble
+    built = build(blueprint, tasks, ctx, None if saved is None else saved["parts"])
     rows = training_rows(built, found, report)
+    if begun is not None:
+        begun.fill_heads(built)
+        report("start", {"from": begun.origin.name, "way": begun.way})
     for part_ctx in built.contexts:
         part_ctx.batches = lambda n: calibration(built, rows, n)
     loop = _loop(built, found, rows, blueprint.recipe, work, report)
     if saved is not None:
-        loop.load_state_dict(saved)
         assert work is not None
-        work.rewrite_log(loop.progress.history)
+        work.go_on(loop, saved)
         report("resume", {"step": loop.progress.total, "steps": loop.plan.steps})
     _tell_plan(built, loop.plan, report)
-    progress = loop.run()
+    with deferred() if work is not None else nullcontext(loop.interrupted) as loop.interrupted:
+        progress = loop.run()
     seconds = time.perf_counter() - started + (0.0 if saved is None else saved["seconds"])
     trained = artifact.finish(blueprint, built, tasks, loop.plan.ever)
-    metrics = {
-        name: {
-            split: evaluate.measure(built.model, name, examples)
-            for split, examples in task_data.splits.items()
-            if split != "train" and examples
-        }
-        for name, task_data in found.items()
-    }
+    metrics, judged = {}, {}
+    for name, task_data in found.items():
+        metrics[name], judged[name] = evaluate.held_out(built.model, name, task_data.splits)
     report("measured", {"metrics": metrics, "seconds": seconds})
     predictor = Predictor(built.model, tasks)
     content = None
     if target is not None:
-        record = artifact.Record(_entries(found, metrics), seconds)
+        lineage = () if begun is None else begun.lineage(found)
+        record = artifact.Record(_entries(found, metrics), seconds, lineage, _history(progress))
         probes = {name: _probe(task_data) for name, task_data in found.items()}
         report("saving", {"folder": str(target), "prove": prove})
+        assert work is not None
+        predictions.forget(work.folder)
         content = artifact.save(trained, target, record, probes, prove=prove)
+        _keep_predictions(work.folder, judged)
         predictor = Predictor(built.model, tasks, content, target)
         report("saved", {"folder": str(target), "manifest": content})
     return Result(predictor, metrics, progress.history, content, seconds)
 
 
-def recipe_of(recipe: Recipe | Mapping[str, Any] | str | Path) -> Recipe:
+def recipe_of(recipe: Recipe | Mapping[str, Any] | str | Path | None) -> Recipe:
     """Return a recipe from whatever ``train`` takes."""
+    if recipe is None:
+        raise RecipeError("there is no recipe", hint="give one, or an artifact to start from")
     if isinstance(recipe, Recipe):
         return recipe
     if isinstance(recipe, str | Path):
@@ -168,6 +199,13 @@ def _check_target(target: Path, overwrite: bool) -> None:
         )
 
 
+def _room_beside(target: Path | None) -> Path | None:
+    """Return the folder for data that do not fit into memory: near the artifact, not in /tmp."""
+    if target is None:
+        return None
+    return next(folder for folder in target.absolute().parents if folder.is_dir())
+
+
 def _load(reference: str) -> Predictor:
     return loading.load(reference)
 
@@ -180,9 +218,9 @@ def _tell_data(found: Mapping[str, TaskData], report: Report) -> None:
 
 def training_rows(
     built: Built, found: Mapping[str, TaskData], report: Report
-) -> dict[str, list[Row]]:
+) -> dict[str, Sequence[Row]]:
     """Return the training rows of every task, after all parts have had their say."""
-    rows = {}
+    rows: dict[str, Sequence[Row]] = {}
     for name, task_data in found.items():
         examples: Sequence[Example] = task_data.splits["train"]
         for part, ctx in zip(built.parts, built.contexts, strict=True):
@@ -190,8 +228,9 @@ def training_rows(
         if not examples:
             raise DataError(f"task {name}: there are no training examples left")
         head = built.model.head(name)
+        _warn_of_rare_labels(head, task_data)
         head.observe(examples)
-        rows[name] = head.features(examples, built.model.backbone)
+        rows[name] = rows_of(head, examples, built.model.backbone)
         cut = sum(row.truncated for row in rows[name])
         report("rows", {"task": name, "rows": len(rows[name]), "cut": cut})
         if cut:
@@ -199,6 +238,12 @@ def training_rows(
                         "reads, and were cut", name, cut, len(rows[name]),
                         100 * cut / len(rows[name]))  # fmt: skip
     return rows
+
+
+def _warn_of_rare_labels(head: Head, found: TaskData) -> None:
+    counts = counts_of(found.splits["train"], head.columns, found.task)
+    for sentence in rare_labels(counts, head.advice(counts)):
+        log.warning("task %s: %s", found.task.name, sentence)
 
 
 def calibration(built: Built, rows: Mapping[str, Sequence[Row]], most: int) -> list[Batch]:
@@ -209,7 +254,7 @@ def calibration(built: Built, rows: Mapping[str, Sequence[Row]], most: int) -> l
         device = next(built.model.parameters()).device
         generator = torch.Generator().manual_seed(0)
         for part in data.batches_of(own, 1024, 32, generator)[: -(-most // len(rows))]:
-            found.append(head.collate(part, built.model.backbone).to(device))
+            found.append(head.collate(list(part), built.model.backbone).to(device))
     return found[:most]
 
 
@@ -226,7 +271,7 @@ def _loop(
 ) -> Loop:
     watched = {n: d.splits["validation"] for n, d in found.items() if d.splits["validation"]}
     features = {
-        name: built.model.head(name).features(examples, built.model.backbone)
+        name: rows_of(built.model.head(name), examples, built.model.backbone)
         for name, examples in watched.items()
     }
 
@@ -254,7 +299,24 @@ def _loop(
         score=score,
         report=tell,
         checkpoint=None if work is None else work.save,
+        watched=features,
     )
+
+
+def _history(progress: Progress) -> list[dict[str, Any]]:
+    """Return what was told of each epoch, and which one's model was kept."""
+    kept = progress.best.epoch + 1
+    return [e | {"best": True} if e["epoch"] == kept else e for e in progress.history]
+
+
+def _keep_predictions(run: Path, judged: Mapping[str, Sequence[Judged]]) -> None:
+    """Write what was predicted; the artifact is saved already, so a full disk is no failure."""
+    try:
+        for name, rows in judged.items():
+            if rows:
+                predictions.write(run, name, rows)
+    except DataError as error:
+        log.warning("%s", error.message)
 
 
 def _watched(built: Built, task: str, metrics: Mapping[str, float], recipe: Recipe) -> float:

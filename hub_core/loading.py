@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hub_core import catalog, manifest
 from hub_core.artifact import STATE
-from hub_core.build import assemble, plan
+from hub_core.build import Built, assemble, plan
 from hub_core.declare import Task
 from hub_core.errors import IntegrityError, listed
 from hub_core.evaluate import Predictor
@@ -51,37 +51,81 @@ def load(
     content = manifest.read(folder)
     if check:
         manifest.check_files(folder, content)
-    tasks = [
-        Task(name, tuple(entry.labels), entry.columns) for name, entry in content.tasks.items()
-    ]
+    tasks = tasks_of(content)
+    built = replay(folder, content, place=backbone, device=torch.device(device))
+    return Predictor(built.model, tasks, content, folder)
+
+
+def replay(
+    folder: Path,
+    content: Manifest,
+    *,
+    place: str = "",
+    device: torch.device | None = None,
+    seed: int | None = None,
+) -> Built:
+    """Build an artifact's model again, filled and finalized.
+
+    Args:
+        folder: The artifact, its files already checked.
+        content: What its ``hub.json`` holds.
+        place: Where its backbone is, before any other place.
+        device: Where the model goes; the processor by default.
+        seed: Read no weights of the backbone, this seed gives it some; what was trained is
+            filled in all the same.
+    """
+    whole = content.form == "whole"
     ctx = Context(
-        device=torch.device(device),
+        device=device or torch.device("cpu"),
         restoring=True,
-        empty=content.form == "whole",
-        folder=folder if content.form == "whole" else None,
-        identity=Identity(
-            content.backbone.fingerprint,
-            content.backbone.config,
-            content.backbone.hint,
-            content.backbone.name,
-        ),
-        place=backbone,
+        empty=whole or seed is not None,
+        folder=folder if whole else None,
+        identity=identity_of(content),
+        place=place,
     )
-    recipe = parse(_qualified(content), source=str(folder))
-    _check_recipe(recipe, content, folder)
+    recipe = recipe_of(folder, content)
+    if seed is not None:
+        training = recipe.training.model_copy(update={"seed": seed})
+        recipe = recipe.model_copy(update={"training": training})
     blueprint = plan(recipe, catalog.installed(), ctx)
-    stored = load_tensors(folder / STATE) if STATE in content.files else {}
-    parts = [m for m in content.methods if m.kind in ("strategy", "compressor")]
-    states = [join(entry.state, stored) for entry in parts]
-    built = assemble(blueprint, tasks, ctx, states)
-    tensors = _read_tensors(folder, content)
-    if content.form == "whole":
+    built = assemble(blueprint, tasks_of(content), ctx, states_of(folder, content))
+    tensors = read_tensors(folder, content)
+    if whole:
         built.finalize()
         _fill_strictly(built.model, tensors, set(tensors_of(built.model)), folder)
     else:
         _fill_strictly(built.model, tensors, set(built.delta(())), folder)
         built.finalize()
-    return Predictor(built.model, tasks, content, folder)
+    return built
+
+
+def tasks_of(content: Manifest) -> list[Task]:
+    """Return an artifact's tasks."""
+    return [Task(name, tuple(entry.labels), entry.columns) for name, entry in content.tasks.items()]
+
+
+def identity_of(content: Manifest) -> Identity:
+    """Return who an artifact's backbone is."""
+    known = content.backbone
+    return Identity(known.fingerprint, known.config, known.hint, known.name)
+
+
+def recipe_of(folder: Path, content: Manifest) -> Recipe:
+    """Return an artifact's recipe, every method named by its plugin.
+
+    Raises:
+        IntegrityError: It is not the recipe of the artifact's tasks and methods.
+    """
+    recipe = parse(_qualified(content), source=str(folder))
+    _check_recipe(recipe, content, folder)
+    return recipe
+
+
+def states_of(folder: Path, content: Manifest) -> list[Any]:
+    """Return the state of every part of an artifact, in order."""
+    stored = load_tensors(folder / STATE) if STATE in content.files else {}
+    parts = [m for m in content.methods if m.kind in ("strategy", "compressor")]
+    return [join(entry.state, stored) for entry in parts]
 
 
 def verify(folder: str | Path, *, backbone: str = "") -> Check:
@@ -142,7 +186,7 @@ def _check_recipe(recipe: Recipe, content: Manifest, folder: Path) -> None:
         raise IntegrityError(f"{folder}: the recipe in {manifest.NAME} is of another artifact")
 
 
-def _read_tensors(folder: Path, content: Manifest) -> dict[str, Tensor]:
+def read_tensors(folder: Path, content: Manifest) -> dict[str, Tensor]:
     """Return all model tensors under our names."""
     skipped = {STATE, PROBE}
     tensors: dict[str, Tensor] = {}

@@ -80,7 +80,10 @@ class Proof(_Entry):
 
 
 class Manifest(_Entry):
-    """The content of ``hub.json``."""
+    """The content of ``hub.json``.
+
+    ``history`` has what was told of each epoch; the one whose model was kept says ``best``.
+    """
 
     format: int = Field(default=FORMAT, strict=True, ge=1, le=FORMAT)
     recipe: dict[str, Any]
@@ -94,6 +97,7 @@ class Manifest(_Entry):
     proof: Proof | None = None
     parameters: dict[str, int] = Field(default_factory=dict)
     report: dict[str, float] = Field(default_factory=dict)
+    history: list[dict[str, Any]] = Field(default_factory=list)
     seconds: float = 0.0
     environment: dict[str, str] = Field(default_factory=dict)
     lineage: list[dict[str, Any]] = Field(default_factory=list)

@@ -7,7 +7,7 @@ A ``TaskModel`` gives parts the only ways to reach what they did not make: ``lin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -15,89 +15,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from hub_core.batch import Batch as Batch
+from hub_core.batch import Encoded as Encoded
+from hub_core.batch import Example as Example
+from hub_core.batch import Output as Output
+from hub_core.batch import Prediction as Prediction
+from hub_core.batch import Row as Row
+from hub_core.batch import Tokens as Tokens
 from hub_core.declare import Column, Layout, Task
 from hub_core.errors import IncompatibleError
 from hub_core.identity import Identity
+from hub_core.wrapper import Wrapper as Wrapper
+from hub_core.wrapper import chain_of, changed_by_folding, folds
 
 if TYPE_CHECKING:
     from hub_core.part import Context
-
-Example = Mapping[str, Any]
-"""One checked row of data: role to value, such as ``{"text": "Fine.", "label": "positive"}``."""
-
-Prediction = Mapping[str, Any]
-"""What a head predicts for one example, ready for JSON."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What goes through the model at once: an example, or one window or choice of it.
-
-    Args:
-        inputs: Input name to token ids or flags, each of the row's length.
-        example: The example that it comes from.
-        index: Position of that example among the examples given.
-        target: What the loss compares with, or None.
-        truncated: Whether the text was cut to the longest input.
-    """
-
-    inputs: Mapping[str, Sequence[int]]
-    example: Example
-    index: int
-    target: Any = None
-    truncated: bool = False
-
-    @property
-    def length(self) -> int:
-        """Tokens in this row."""
-        return max(len(values) for values in self.inputs.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Rows of one task as tensors.
-
-    Args:
-        task: The task's name.
-        rows: The rows, B of them.
-        inputs: Input name to (B, T).
-        targets: The head's targets, first dimension B, or None.
-    """
-
-    task: str
-    rows: Sequence[Row]
-    inputs: Mapping[str, Tensor]
-    targets: Tensor | None = None
-
-    def to(self, device: torch.device) -> Batch:
-        """Return the batch with its tensors on ``device``."""
-        inputs = {name: tensor.to(device) for name, tensor in self.inputs.items()}
-        targets = None if self.targets is None else self.targets.to(device)
-        return replace(self, inputs=inputs, targets=targets)
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """One vector per input position: ``hidden`` (B, T, D) and ``mask`` (B, T), 1 where real."""
-
-    hidden: Tensor
-    mask: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """What a forward pass gives: the encoded input and the head's scores."""
-
-    encoded: Encoded
-    scores: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """A tokenized input and whether it was cut."""
-
-    inputs: Mapping[str, Sequence[int]]
-    truncated: bool = False
 
 
 class Backbone(nn.Module):
@@ -190,12 +122,47 @@ class Head(nn.Module):
             DataError: Such as a classification with a single label.
         """
 
+    @classmethod
+    def reads(cls, options: Any) -> tuple[Column, ...]:
+        """Return the columns that it reads with these options."""
+        return cls.columns
+
     def features(self, examples: Sequence[Example], backbone: Backbone) -> list[Row]:
-        """Turn examples into rows, in order; several rows for one example share its index."""
+        """Turn examples into rows, in order; several rows for one example share its index.
+
+        Data that do not fit into memory come in several parts, and rows with plain targets
+        (numbers, texts, lists) are stored: a row may depend on its own example only.
+        """
         raise NotImplementedError
 
     def observe(self, examples: Sequence[Example]) -> None:
         """Look at the training examples before training; what is learned must be in buffers."""
+
+    def advice(self, counts: Mapping[str, int]) -> str:
+        """Return what can be done here about rare labels, as a sentence, or an empty text.
+
+        Args:
+            counts: Label to number of training examples, some of them much rarer than others.
+        """
+        return ""
+
+    def grow(self, tensors: Mapping[str, Tensor], labels: Sequence[str]) -> dict[str, Tensor]:
+        """Return what this head starts from, if it was trained with fewer labels.
+
+        What belongs to an old label must stay the same to the bit; what belongs to a new one is
+        this head's own, as it was initialized.
+
+        Args:
+            tensors: The trained head's tensors, by their names in it.
+            labels: The labels it was trained with; this head's task has all of them, and more.
+
+        Raises:
+            IncompatibleError: This kind of head cannot take more labels.
+        """
+        raise IncompatibleError(
+            f"task {self.task.name}: its head cannot take more labels than it was trained with",
+            hint="start with a new head (--new-head), or leave the new labels out of the data",
+        )
 
     def collate(self, rows: Sequence[Row], backbone: Backbone) -> Batch:
         """Turn rows into a batch; targets are stacked where every row has one."""
@@ -231,42 +198,28 @@ class Head(nn.Module):
         raise NotImplementedError
 
 
-class Wrapper(nn.Module):
-    """A module around another, found as ``base_layer``; unknown attributes are the inner one's.
-
-    A wrapper of a linear layer may define ``fold(linear)``, which adds what the wrapper does to
-    the plain linear layer given; ``TaskModel.bake`` calls it.
-    """
-
-    def __init__(self, base_layer: nn.Module) -> None:
-        super().__init__()
-        self.base_layer = base_layer
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            if name == "base_layer":
-                raise
-            return getattr(super().__getattr__("base_layer"), name)
-
-
 class TaskModel(nn.Module):
-    """A backbone and its heads."""
+    """A backbone and its heads.
+
+    ``shortcut`` may encode a batch from what is known of it already; training sets it.
+    """
 
     def __init__(self, backbone: Backbone, heads: Mapping[str, Head]) -> None:
         super().__init__()
         self.backbone = backbone
         self.heads = nn.ModuleDict(heads)
+        self.shortcut: Callable[[Batch], Encoded | None] | None = None
 
     def forward(self, batch: Batch) -> Output:
         """Encode a batch and score it with its task's head."""
-        encoded = self.backbone.encode(batch.inputs)
+        encoded = None if self.shortcut is None else self.shortcut(batch)
+        if encoded is None:
+            encoded = self.backbone.encode(batch.inputs)
         return Output(encoded, self.heads[batch.task](encoded, batch))
 
     def head(self, task: str) -> Head:
         """Return a task's head, under whatever was wrapped around it."""
-        head = _chain(self.heads[task])[-1]
+        head = chain_of(self.heads[task])[-1]
         assert isinstance(head, Head)
         return head
 
@@ -281,7 +234,7 @@ class TaskModel(nn.Module):
 
     def innermost(self, path: str) -> nn.Module:
         """Return the module at a path under all its wrappers."""
-        return _chain(self.get_submodule(path))[-1]
+        return chain_of(self.get_submodule(path))[-1]
 
     def linears(self, *roles: str) -> Iterator[tuple[str, nn.Linear]]:
         """Yield path and innermost linear layer of the backbone's layers, by role or all."""
@@ -312,9 +265,22 @@ class TaskModel(nn.Module):
             raise TypeError(f"{type(wrapped).__name__} does not keep what it wraps as base_layer")
         self._put(path, wrapped)
 
+    @contextmanager
+    def standing_in(self, others: Mapping[int, nn.Module]) -> Iterator[None]:
+        """Put other modules in the places of layers, by number, for as long as this lasts."""
+        paths = self.backbone.layout.layers
+        before = {number: self.layers()[number] for number in others}
+        try:
+            for number, module in others.items():
+                self._put(f"backbone.{paths[number]}", module)
+            yield
+        finally:
+            for number, module in before.items():
+                self._put(f"backbone.{paths[number]}", module)
+
     def replace(self, path: str, module: nn.Module) -> None:
         """Put ``module`` in the place of the innermost module at a path."""
-        chain = _chain(self.get_submodule(path))
+        chain = chain_of(self.get_submodule(path))
         if len(chain) == 1:
             self._put(path, module)
         else:
@@ -327,30 +293,33 @@ class TaskModel(nn.Module):
         a parametrized weight writes to a temporary and is lost.
 
         Raises:
-            IncompatibleError: A wrapper cannot be folded, or the weight is shared.
+            IncompatibleError: A wrapper cannot be folded, or what would change is shared; nothing
+                is changed then.
         """
-        chain = _chain(self.get_submodule(path))
+        chain = chain_of(self.get_submodule(path))
         linear = chain[-1]
         if not isinstance(linear, nn.Linear):
             raise IncompatibleError(f"{path} is no linear layer any more, nothing can be folded")
+        for wrapper in chain[:-1]:
+            if not folds(wrapper):
+                raise IncompatibleError(f"{path}: {type(wrapper).__name__} cannot be folded")
+        self._refuse_shared(path, linear, wrapped=len(chain) > 1)
         for name in list(getattr(linear, "parametrizations", ())):
             parametrize.remove_parametrizations(linear, name, leave_parametrized=True)
-        if len(chain) > 1:
-            self._refuse_shared(path, linear)
         for wrapper in reversed(chain[:-1]):
-            if not hasattr(wrapper, "fold"):
-                raise IncompatibleError(f"{path}: {type(wrapper).__name__} cannot be folded")
             with torch.no_grad():
                 cast(Any, wrapper).fold(linear)
         self._put(path, linear)
         return linear
 
-    def _refuse_shared(self, path: str, linear: nn.Linear) -> None:
-        owners = [m for m in self.modules() if m._parameters.get("weight") is linear.weight]
-        if len(owners) > 1:
-            raise IncompatibleError(
-                f"{path}: its weight is shared with another module, so nothing can be folded in"
-            )
+    def _refuse_shared(self, path: str, linear: nn.Linear, *, wrapped: bool) -> None:
+        """Refuse to change a parameter that another module holds too."""
+        for name, parameter in changed_by_folding(linear, wrapped=wrapped):
+            held = [m for m in self.modules() for p in m._parameters.values() if p is parameter]
+            if len(held) > 1:
+                raise IncompatibleError(
+                    f"{path}: its {name} is shared with another module, so nothing can be folded in"
+                )
 
     def _put(self, path: str, module: nn.Module) -> None:
         parent, _, name = path.rpartition(".")
@@ -363,19 +332,11 @@ class TaskModel(nn.Module):
 
 
 def _step(module: nn.Module, name: str, target: str) -> nn.Module:
-    for candidate in _chain(module):
+    for candidate in chain_of(module):
         child = candidate._modules.get(name)
         if child is not None:
             return child
     raise AttributeError(f"there is no module {target}: {type(module).__name__} has no {name}")
-
-
-def _chain(module: nn.Module) -> list[nn.Module]:
-    """Return a module and what it wraps, outermost first."""
-    chain = [module]
-    while (inner := chain[-1]._modules.get("base_layer")) is not None:
-        chain.append(inner)
-    return chain
 
 
 def tensors_of(module: nn.Module) -> dict[str, Tensor]:

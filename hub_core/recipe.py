@@ -6,6 +6,7 @@ their options are checked later, by the catalog, because the core knows no metho
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import tomllib
@@ -76,8 +77,14 @@ def _task_name(name: str) -> str:
     return name
 
 
-Files = Annotated[str | list[str], PlainValidator(_files)]
-FilesOrShare = Annotated[str | list[str] | float, PlainValidator(_files_or_share)]
+_File = Annotated[str, Field(min_length=1)]
+_Share = Annotated[float, Field(ge=0, lt=1)]
+_Several = Annotated[list[_File], Field(min_length=1)]
+Files = Annotated[str | list[str], PlainValidator(_files, json_schema_input_type=_File | _Several)]
+FilesOrShare = Annotated[
+    str | list[str] | float,
+    PlainValidator(_files_or_share, json_schema_input_type=_File | _Several | _Share),
+]
 TaskName = Annotated[str, AfterValidator(_task_name)]
 
 
@@ -133,7 +140,21 @@ class Training(_Strict):
         "", description="what the best checkpoint is chosen by; default: the head's"
     )
     patience: int = Field(0, ge=0, description="epochs without a gain before stopping; 0: never")
+    accumulate: int = Field(1, ge=1, description="batches that make one optimizer step")
+    gradient_checkpointing: bool = Field(
+        False, description="compute layers again going backward: less memory, more time"
+    )
+    compile: bool = Field(False, description="compile the layers; pays only in long runs")
+    cache_limit: int = Field(
+        4096, ge=0, description="MiB for features of frozen layers, computed once; 0: none"
+    )
+    memory_limit: int = Field(
+        512, ge=0, description="MiB of data from which on they are read from disk; 0: never"
+    )
     checkpoint_steps: int = Field(0, ge=0, description="steps between checkpoints; 0: every epoch")
+    tracker: str = Field(
+        "", description="an experiment tracker such as tensorboard or wandb; empty: none"
+    )
 
 
 class Recipe(_Strict):
@@ -211,7 +232,11 @@ def _beside(path: Path, value: Any) -> Any:
     """Resolve file names relative to the recipe's folder; leave everything else alone."""
     if isinstance(value, list):
         return [_beside(path, item) for item in value]
-    return str(path.parent / value) if isinstance(value, str) else value
+    if not isinstance(value, str) or value.startswith("hub:"):
+        return value
+    # what is special in a pattern is not meant where the recipe's own folder has it in its name
+    folder = glob.escape(str(path.parent)) if glob.has_magic(value) else path.parent
+    return str(Path(folder) / value)
 
 
 def _problem(error: Mapping[str, Any]) -> str:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hub_core import artifact
+from hub_core import artifact, tracking
 from hub_core.build import assemble, plan
 from hub_core.catalog import installed
 from hub_core.jobs import recipe_of, training_rows
+from hub_core.origin import Origin
 from hub_core.part import Context
 from hub_core.recipe import Recipe
+from hub_core.start import start_from
 from hub_core.tasks import read_data
 from hub_core.timeline import Plan
 from hub_core.training import Loop
@@ -30,6 +32,7 @@ class Sketch:
         steps: Optimizer steps.
         files: The names of the files that the artifact would hold.
         splits: Task to split to number of examples.
+        start: What it starts from and how, if it starts from an artifact.
     """
 
     parts: Sequence[str]
@@ -39,23 +42,38 @@ class Sketch:
     steps: int
     files: Sequence[str]
     splits: Mapping[str, Mapping[str, int]]
+    start: Mapping[str, Any] | None = None
 
 
 def dry_run(
-    recipe: Recipe | Mapping[str, Any] | str | Path, data: Any = None, *, catalog: Any = None
+    recipe: Recipe | Mapping[str, Any] | str | Path | None = None,
+    data: Any = None,
+    *,
+    start: str | Path | Origin | None = None,
+    new_head: bool = False,
+    add_labels: bool = False,
+    catalog: Any = None,
 ) -> Sketch:
-    """Return what ``train`` would do, reading data but no weights.
+    """Return what ``train`` would do, reading data but no weights of the backbone.
 
     Raises:
         HubError: Whatever ``train`` would refuse before it reads weights.
     """
-    recipe = recipe_of(recipe)
+    catalog = catalog or installed()
+    begun = start_from(start, recipe, catalog, new_head=new_head, add_labels=add_labels)
+    recipe = recipe_of(recipe) if begun is None else begun.recipe
+    tracking.check(recipe.training.tracker)
     ctx = Context(empty=True)
-    blueprint = plan(recipe, catalog or installed(), ctx)
-    found = read_data(blueprint, data)
+    if begun is None:
+        blueprint = plan(recipe, catalog, ctx)
+        found = read_data(blueprint, data)
+    else:
+        blueprint, found, ctx = begun.plan(ctx, data)
     tasks = [task_data.task for task_data in found.values()]
-    built = assemble(blueprint, tasks, ctx)
+    built = (assemble if begun is None else begun.assemble)(blueprint, tasks, ctx)
     rows = training_rows(built, found, lambda *_: None)
+    if begun is not None:
+        begun.fill_heads(built)
     loop = Loop(built, rows, recipe.training)
     planned = loop.plan
     trained = artifact.finish(blueprint, built, tasks, planned.ever)
@@ -67,6 +85,7 @@ def dry_run(
         steps=planned.steps,
         files=artifact.file_names(trained),
         splits={n: {s: len(e) for s, e in d.splits.items()} for n, d in found.items()},
+        start=None if begun is None else begun.summary(found),
     )
 
 

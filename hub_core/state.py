@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import math
 import os
@@ -133,11 +134,17 @@ def new_folder(target: Path) -> Iterator[Path]:
         yield partial
         _swap(partial, target)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
-        hint = "free some disk space, or choose another folder" if full else "choose another folder"
+        hint = "choose another folder"
+        if is_full(error):
+            hint = f"free some disk space, or {hint}"
         raise ArtifactError(f"{target} cannot be written: {error}", hint=hint) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def is_full(error: OSError) -> bool:
+    """Return whether a write failed because there is no more space."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
 
 
 def _swap(partial: Path, target: Path) -> None:
@@ -162,9 +169,10 @@ def recover(target: Path) -> None:
     What it had half written goes; what it had just moved away comes back. Only for a target that
     no other process writes to.
     """
-    for old in target.parent.glob(f".{target.name}{OLD}*"):
+    name = glob.escape(target.name)
+    for old in target.parent.glob(f".{name}{OLD}*"):
         if not target.exists() and (old / "it").exists():
             os.replace(old / "it", target)
         shutil.rmtree(old, ignore_errors=True)
-    for partial in target.parent.glob(f".{target.name}{PARTIAL}*"):
+    for partial in target.parent.glob(f".{name}{PARTIAL}*"):
         shutil.rmtree(partial, ignore_errors=True)

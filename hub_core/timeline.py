@@ -71,9 +71,20 @@ def plan_stages(parts: Sequence[Part], contexts: Sequence[Context]) -> list[Stag
 
 
 def stage_epochs(stages: Sequence[Stage], epochs: int) -> tuple[int, ...]:
-    """Divide epochs among stages by their shares, at least one each."""
+    """Divide epochs among stages by their shares, at least one each.
+
+    What whole numbers leave over goes where most is missing, so the sum is ``epochs``. With fewer
+    epochs than stages every stage has one, and the run takes longer than ``epochs``.
+    """
     whole = sum(stage.share for stage in stages)
-    return tuple(max(1, round(epochs * stage.share / whole)) for stage in stages)
+    counts = [1] * len(stages)
+    for _ in range(epochs - len(stages)):
+        missing = [
+            epochs * stage.share / whole - count
+            for stage, count in zip(stages, counts, strict=True)
+        ]
+        counts[missing.index(max(missing))] += 1
+    return tuple(counts)
 
 
 def plan_run(built: Built, epochs: int, epoch_steps: int) -> Plan:
@@ -91,7 +102,7 @@ def plan_run(built: Built, epochs: int, epoch_steps: int) -> Plan:
         chosen = chosen_at(built, clock)
         if not chosen:
             raise TrainingError(
-                f"nothing would train in step {clock.step} of stage {clock.stage}",
+                f"nothing would train in step {clock.step + 1} of stage {clock.stage}",
                 hint="choose a strategy that trains something, or a smaller part of the model",
             )
         if chosen != last:

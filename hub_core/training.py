@@ -5,9 +5,11 @@
     for stage in stages:
         for epoch in stage:
             for each step:
-                batch ← next_task, or all tasks' batches in random order
-                loss ← the head's loss; on_loss of every part may add terms and scale them
-                backward; clip; on_gradients
+                for each of the batches that are accumulated:
+                    batch ← next_task, or all tasks' batches in random order
+                    loss ← the head's loss; on_loss of every part may add terms and scale them
+                    backward
+                clip; on_gradients
                 rate ← base · (schedule or warm-up and decay) · learning_rate of every part
                 optimizer step; on_step_end
                 now and then: checkpoint
@@ -24,22 +26,23 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hub_core.build import Built
-from hub_core.data import batches_of
-from hub_core.declare import Clock
-from hub_core.devices import accelerator_for, choose_precision
+from hub_core.data import batch_numbers, batches_of
+from hub_core.devices import accelerator_for, choose_precision, compiled
 from hub_core.errors import TrainingError
+from hub_core.memory import recomputed, told_if_memory_ends
 from hub_core.model import Batch, Row, tensors_of
 from hub_core.modes import set_modes
-from hub_core.part import Losses, ParameterOptions
+from hub_core.optimizing import optimizer_of, rate_at
+from hub_core.part import Losses
+from hub_core.prefix import Prefix, lasting_depth
 from hub_core.recipe import Training
 from hub_core.timeline import Moment, plan_run
 
@@ -83,6 +86,8 @@ class Loop:
         score: Returns the number that the best snapshot is chosen by.
         report: Told what happens.
         checkpoint: Called with the loop when a checkpoint is due.
+        interrupted: Asked after every step whether to save a checkpoint and stop.
+        watched: The rows that ``validate`` encodes, by task; they are kept like training rows.
     """
 
     def __init__(
@@ -95,10 +100,13 @@ class Loop:
         score: Callable[[Metrics], float] = lambda _: 0.0,
         report: Report = lambda *_: None,
         checkpoint: Callable[[Loop], None] | None = None,
+        interrupted: Callable[[], bool] = lambda: False,
+        watched: Mapping[str, Sequence[Row]] | None = None,
     ) -> None:
         self.built, self.rows, self.settings = built, rows, settings
         self.validate, self.score, self.report = validate, score, report
-        self.checkpoint = checkpoint
+        self.checkpoint, self.interrupted = checkpoint, interrupted
+        self.watched = watched or {}
         self.model, self.parts = built.model, built.parts
         device = (
             built.contexts[0].device if built.contexts else next(self.model.parameters()).device
@@ -110,11 +118,16 @@ class Loop:
                 "training in several processes is not supported", hint="start a single process"
             )
         self.device = device
-        self.plan = plan_run(built, settings.epochs, sum(map(len, self._batches(0).values())))
+        batches = sum(map(len, self._batches(0).values()))
+        self.plan = plan_run(built, settings.epochs, math.ceil(batches / settings.accumulate))
         for ctx in built.contexts:
             ctx.steps = self.plan.steps
         self.progress = Progress()
-        self.optimizer = self._optimizer()
+        self.optimizer = optimizer_of(built, self.plan.ever, settings, device)
+        kept_as = torch.bfloat16 if precision == "bf16" else torch.float32
+        self.prefix = Prefix(
+            self.model, self._all_batches, self._two_rows, kept_as, settings.cache_limit * 2**20
+        )
 
     # -- what goes in
 
@@ -122,14 +135,28 @@ class Loop:
         mixed = random.Random(repr((self.settings.seed, *numbers))).getrandbits(63)
         return torch.Generator().manual_seed(mixed)
 
-    def _batches(self, epoch: int) -> dict[str, list[list[Row]]]:
+    def _batches(self, epoch: int) -> dict[str, list[Sequence[Row]]]:
         tokens, most = self.settings.batch_tokens, self.settings.batch_examples
         return {
             task: batches_of(rows, tokens, most, self._generator(epoch, number))
             for number, (task, rows) in enumerate(self.rows.items())
         }
 
-    def epoch_batches(self, epoch: int, start: int) -> list[tuple[str, list[Row]]]:
+    def _all_batches(self) -> Iterator[Batch]:
+        """Yield everything that will be encoded, in the same order whenever it is asked."""
+        for name, rows in (*self.rows.items(), *self.watched.items()):
+            head = self.model.head(name)
+            for part in batches_of(rows, 4 * self.settings.batch_tokens, 128):
+                yield head.collate(list(part), self.model.backbone).to(self.device)
+
+    def _two_rows(self) -> Batch:
+        """Return a batch of the shortest and the longest row of a task."""
+        name, rows = next(iter(self.rows.items()))
+        order = batch_numbers(rows, 1, 1)
+        pair = [rows[order[0][0]], rows[order[-1][0]]]
+        return self.model.head(name).collate(pair, self.model.backbone).to(self.device)
+
+    def epoch_batches(self, epoch: int, start: int) -> list[tuple[str, Sequence[Row]]]:
         """Return an epoch's batches in order, whichever step of it comes next.
 
         Args:
@@ -142,7 +169,7 @@ class Loop:
         sequence = [order[index] for index in mixed]
         tasks = list(batches)
         for offset in range(len(sequence)):
-            clock = self.plan.moment(start + offset).clock
+            clock = self.plan.moment(start + offset // self.settings.accumulate).clock
             asked = (part.next_task(tasks, clock) for part in self.parts)
             sequence[offset] = next((task for task in asked if task), sequence[offset])
         taken = dict.fromkeys(batches, 0)
@@ -151,55 +178,6 @@ class Loop:
             result.append((task, batches[task][taken[task] % len(batches[task])]))
             taken[task] += 1
         return result
-
-    # -- the optimizer
-
-    def _optimizer(self) -> torch.optim.Optimizer:
-        groups = self._groups()
-        for part, ctx in zip(self.parts, self.built.contexts, strict=True):
-            if own := part.optimizer(groups, ctx):
-                return own
-        fused = self.device.type in ("cpu", "cuda")
-        return torch.optim.AdamW(groups, lr=0.0, fused=fused)
-
-    def _groups(self) -> list[dict[str, Any]]:
-        """Return parameter groups over all that is ever chosen, in the order of the names."""
-        own: dict[nn.Parameter, ParameterOptions] = {}
-        for part in self.parts:
-            own.update(part.optimizer_options(self.model))
-        ever = [(p, name) for p, name in self.built.names.items() if p in self.plan.ever]
-
-        def key(item: tuple[nn.Parameter, str]) -> tuple[float, float]:
-            options = own.get(item[0], ParameterOptions())
-            usual = self.settings.weight_decay if item[0].ndim > 1 else 0.0
-            decay = usual if options.weight_decay is None else options.weight_decay
-            return options.scale, decay
-
-        grouped = groupby(sorted(ever, key=lambda item: (key(item), item[1])), key=key)
-        return [
-            {"params": [p for p, _ in items], "scale": scale, "weight_decay": decay, "lr": 0.0}
-            for (scale, decay), items in grouped
-        ]
-
-    def base_rate(self, stage: int) -> float:
-        """Return a stage's base rate: its own, the recipe's, a strategy's, or 1e-3."""
-        if (own := self.plan.stages[stage].learning_rate) is not None:
-            return own
-        if self.settings.learning_rate is not None:
-            return self.settings.learning_rate
-        hints = (part.learning_rate_hint for part in self.parts)
-        return next((hint for hint in hints if hint is not None), 1e-3)
-
-    def rate_factor(self, clock: Clock) -> float:
-        """Return the factor on the base rate: schedule or warm-up and decay, times all parts'."""
-        own = (part.schedule(clock) for part in self.parts)
-        factor = next((value for value in own if value is not None), None)
-        if factor is None:
-            warm = math.ceil(self.settings.warmup * clock.steps)
-            rising = (clock.step + 1) / (warm + 1)
-            falling = (clock.steps - clock.step) / max(1, clock.steps - warm)
-            factor = min(1.0, rising, falling)
-        return factor * math.prod(part.learning_rate(clock) for part in self.parts)
 
     # -- the run
 
@@ -214,11 +192,20 @@ class Loop:
             torch.manual_seed(self.settings.seed)
         else:
             torch.set_rng_state(self._resumed_rng)
+        self.model.shortcut = self.prefix.encode
         try:
-            while self.progress.total < self.plan.steps and not self._patience_is_over():
-                self._epoch()
+            with (
+                recomputed(self.model, self.settings.gradient_checkpointing),
+                compiled(self.model, self.settings.compile),
+            ):
+                while self.progress.total < self.plan.steps and not self._patience_is_over():
+                    self._epoch()
+                    if self.interrupted():
+                        raise KeyboardInterrupt
         finally:
             torch.set_rng_state(torch_state)
+            self.model.shortcut = None
+            self.prefix.close()
         self.built.check_unchanged()
         if self.progress.best.epoch >= 0:
             self._restore(self.progress.best)
@@ -232,18 +219,27 @@ class Loop:
     def _epoch(self) -> None:
         epoch, done = divmod(self.progress.total, self.plan.epoch_steps)
         self._choose()
-        start = self.progress.total - done
-        for task, rows in self.epoch_batches(epoch, start)[done:]:
+        start, several = self.progress.total - done, self.settings.accumulate
+        batches = self.epoch_batches(epoch, start)
+        self.prefix.new_epoch()
+        for first in range(done * several, len(batches), several):
             if self.progress.total in self.plan.changes:
                 self._choose()
-            self.progress.losses.append(self._step(task, rows))
-            every, total = self.settings.checkpoint_steps, self.progress.total
-            mid_epoch = total % self.plan.epoch_steps != 0
-            if self.checkpoint and every and total % every == 0 and mid_epoch:
-                self.checkpoint(self)
+            self.progress.losses.append(self._step(batches[first : first + several]))
+            self._after_step()
         self._evaluate(epoch)
         if self.checkpoint:  # after the evaluation, which a resumed run must not miss
             self.checkpoint(self)
+
+    def _after_step(self) -> None:
+        """Write a checkpoint inside of an epoch where one is due, or where the run must stop."""
+        every, total = self.settings.checkpoint_steps, self.progress.total
+        stop = self.interrupted()
+        due = stop or (every and total % every == 0)
+        if due and self.checkpoint and total % self.plan.epoch_steps:
+            self.checkpoint(self)
+        if stop and total % self.plan.epoch_steps:  # else after the evaluation
+            raise KeyboardInterrupt
 
     def _choose(self) -> None:
         """Make what the plan says trainable now, and everything else frozen."""
@@ -252,30 +248,34 @@ class Loop:
         for parameter in self.built.names:
             parameter.requires_grad_(parameter in chosen)
         self.optimizer.zero_grad(set_to_none=True)
+        self._keep_frozen(at)
         set_modes(self.model, chosen, self.built.base | self.model.backbone.fresh)
 
-    def _step(self, task: str, rows: Sequence[Row]) -> float:
-        moment = self.plan.moment(self.progress.total)
-        clock = moment.clock
-        head = self.model.head(task)
-        batch = head.collate(rows, self.model.backbone).to(self.device)
+    def _keep_frozen(self, at: int) -> None:
+        """Have what lies below everything chosen so far computed once, if nothing forbids it."""
+        layered = "layers" in self.model.backbone.tags and self.settings.cache_limit
+        if not layered or any(part.changes_body for part in self.parts):
+            return
+        self.model.eval()
         with self.accelerator.autocast():
-            output = self.model(batch)
-            losses = Losses()
-            losses.add("task", head.loss(output.scores, batch).float().mean())
-            for part in self.parts:
-                part.on_loss(self.model, batch, output, losses, clock)
-        loss = losses.total()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise self._not_finite(value, moment, batch)
-        self.accelerator.backward(loss)
+            self.prefix.use(lasting_depth(self.plan, at, self.prefix.depth_of))
+
+    def _step(self, batches: Sequence[tuple[str, Sequence[Row]]]) -> float:
+        moment = self.plan.moment(self.progress.total)
+        clock, value = moment.clock, 0.0
+        examples = sum(len(rows) for _, rows in batches)
+        for task, rows in batches:
+            with told_if_memory_ends(moment.total + 1, rows):
+                loss = self._loss(task, rows, moment)
+                share = len(rows) / examples
+                self.accelerator.backward(loss * share)
+            value += float(loss.detach()) * share
         if self.settings.clip:
             trained = [p for group in self.optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(trained, self.settings.clip)
         for part in self.parts:
             part.on_gradients(self.model, clock)
-        rate = self.base_rate(moment.stage) * self.rate_factor(clock)
+        rate = rate_at(self.parts, self.plan.stages[moment.stage], clock, self.settings)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("scale", 1.0)
         self.optimizer.step()
@@ -286,6 +286,21 @@ class Loop:
         self.report("step", {"step": self.progress.total, "steps": self.plan.steps, "loss": value,
                              "rate": rate, "stage": clock.stage, "task": task})  # fmt: skip
         return value
+
+    def _loss(self, task: str, rows: Sequence[Row], moment: Moment) -> Tensor:
+        head = self.model.head(task)
+        batch = head.collate(list(rows), self.model.backbone).to(self.device)
+        with self.accelerator.autocast():
+            output = self.model(batch)
+            losses = Losses()
+            losses.add("task", head.loss(output.scores, batch).float().mean())
+            for part in self.parts:
+                part.on_loss(self.model, batch, output, losses, moment.clock)
+        loss = losses.total()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise self._not_finite(value, moment, batch)
+        return loss
 
     def _not_finite(self, value: float, moment: Moment, batch: Batch) -> TrainingError:
         numbers = ", ".join(str(row.index + 1) for row in batch.rows[:8])

@@ -394,7 +394,7 @@ def test_inspect_reads_the_manifest_alone(folder, trained):
     told = printed("inspect", "out", cwd=folder)
     assert re.search(r"^backbone +toy-encoder +hub-toys 0\.1\.0 +0\.1\.0$", told, re.MULTILINE)
     assert re.search(r"^task +test +8 +accuracy ", told, re.MULTILINE)
-    assert re.search(r"^proof +a fresh process differed by ", told, re.MULTILINE)
+    assert re.search(r"^proof +in a fresh process, the outputs of ", told, re.MULTILINE)
     found = json.loads(printed("inspect", "out", "--json", cwd=folder, HUB_PLUGINS="hub-basics"))
     assert [method["here"] for method in found["methods"]] == ["disabled", "disabled", "0.1.0"]
 

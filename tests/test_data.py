@@ -196,7 +196,7 @@ def test_a_dataset_keeps_the_names_of_its_labels():
     assert read_table(dataset).rows == [
         {"text": "a", "label": "good", "tags": ["bad", "good"]},
         {"text": "b", "label": None, "tags": []},
-        {"text": "c", "label": None, "tags": []},
+        {"text": "c", "label": None, "tags": None},
     ]
 
 
@@ -219,11 +219,17 @@ def test_a_missing_file_is_told_with_the_nearest_name(write):
     ],
 )
 def test_a_file_of_an_unknown_kind_is_told(write, name, message):
-    assert refused(read_table, write(name, "x")) == (message, "use CSV, TSV or JSONL")
+    assert refused(read_table, write(name, "x")) == (
+        message,
+        "use CSV, TSV, JSONL, Parquet or Arrow",
+    )
 
 
 def test_a_folder_is_told(tmp_path):
-    assert refused(read_table, tmp_path) == (f"{tmp_path}: is a folder", "name the files in it")
+    assert refused(read_table, tmp_path) == (
+        f"{tmp_path}: is a folder",
+        f"name the files in it: {tmp_path}/*.csv",
+    )
 
 
 @pytest.mark.parametrize("content", ["", "\n \n", "\ufeff\n"])
@@ -303,9 +309,15 @@ def test_of_many_problems_the_first_ten_are_shown(write):
     ("content", "problem"),
     [
         ('text,label\nfine,1\n"never closed,1\nbad,0\n',
-         "a double quote opens in line 3 and is never closed"),
-        ('text,label\n"one" more,1\n', "the double quotes in line 2 do not match"),
-        ('text,label\n"one\nand" two,1\n', "the double quotes in line 3 do not match"),
+         "a double quote opens in line 3, column 'text', and is never closed"),
+        ('text,label\nfine,1\nbad,"0\n',
+         "a double quote opens in line 3, column 'label', and is never closed"),
+        ('"text,label\nfine,1\n', "a double quote opens in line 1 and is never closed"),
+        ('text,label\n"one" more,1\n', "the double quotes in line 2, column 'text', do not match"),
+        ('text,label\n"a, b","one" two\n',
+         "the double quotes in line 2, column 'label', do not match"),
+        ('text,label\n"a ""b"", c\nand" two,1\n',
+         "the double quotes in line 3, column 'text', do not match"),
     ],
 )  # fmt: skip
 def test_broken_quoting_is_told_with_its_line(write, content, problem):
@@ -479,8 +491,8 @@ def test_labels_are_names(value, label):
 def test_labels_of_numpy_are_names_too():
     numpy = pytest.importorskip("numpy")
     values = [numpy.int64(2), numpy.float32(2.0), numpy.str_("2")]
-    found = examples([{"text": "a", "label": value} for value in values])
-    assert [example["label"] for example in found] == ["2", "2", "2"]
+    found = [examples([{"text": "a", "label": value}])[0]["label"] for value in values]
+    assert found == ["2", "2", "2"]
 
 
 @pytest.mark.parametrize(
@@ -532,8 +544,8 @@ def test_unusable_scores_are_told(value, problem):
 
 
 def test_lists_of_words_and_labels():
-    row = {"tokens": ["A", "b"], "tags": ["x", 1]}
-    assert examples([row], (TOKENS, TAGS)) == [{"tokens": ["A", "b"], "tags": ["x", "1"]}]
+    row = {"tokens": ["A", "b"], "tags": [0, 1]}
+    assert examples([row], (TOKENS, TAGS)) == [{"tokens": ["A", "b"], "tags": ["0", "1"]}]
 
 
 def test_arrays_of_words_in_a_data_frame():
@@ -555,6 +567,42 @@ def test_arrays_of_words_in_a_data_frame():
 )  # fmt: skip
 def test_unusable_lists_are_told(row, problem):
     assert unusable([row], (TOKENS, TAGS), ["x", "y"]) == [f"row 1, {problem}"]
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        (["good", 1], "1 is a number, but row 1 holds a text"),
+        ([1, "good"], "'good' is a text, but row 1 holds a number"),
+        ([0, "1"], "'1' is a text, but row 1 holds a number"),
+        ([1, True], "True is a truth value, but row 1 holds a number"),
+    ],
+)
+def test_labels_of_two_sorts_are_told_because_one_of_them_would_be_cast(values, problem):
+    rows = [{"text": "a", "label": value} for value in values]
+    assert unusable(rows) == [f"row 2, column 'label': {problem}"]
+
+
+def test_scores_of_two_sorts_and_truth_values_are_told():
+    rows = [{"text": "a", "score": value} for value in (1.5, 2, "3", True)]
+    assert unusable(rows, (TEXT, SCORE)) == [
+        "row 3, column 'score': '3' is a text, but row 1 holds a number",
+        "row 4, column 'score': True is not a number",
+    ]
+
+
+def test_a_list_of_two_sorts_is_told():
+    assert unusable([{"tokens": ["a", "b"], "tags": ["x", 1]}], (TOKENS, TAGS)) == [
+        "row 1, column 'tags': ['x', 1] mixes numbers with texts"
+    ]
+
+
+def test_two_files_may_write_labels_in_two_ways(write):
+    names = [write("a.csv", "text,label\na,1\n"), write("b.jsonl", '{"text":"b","label":1}')]
+    found = read_table(names)
+    columns = {"text": "text", "label": "label"}
+    labels = [example["label"] for example in examples_of(found, CLASSIFY, columns, None)]
+    assert labels == ["1", "1"]
 
 
 def test_everything_wrong_in_a_file_is_told_with_file_row_and_column(write):

@@ -18,10 +18,14 @@ PLUGINS = CORE.parent / "plugins"
 
 FLOORS = [
     {"errors", "declare", "options"},
-    {"spec", "catalog", "recipe", "identity", "manifest", "tables"},
-    {"model", "part"},
+    {"spec", "catalog", "recipe", "identity", "manifest", "predictions", "tables", "locks",
+     "cachefiles",
+     "wording", "textfiles", "arrowfiles", "hubdata", "sources", "values", "stored"},
+    {"batch", "wrapper", "model", "part"},
     {"modes", "devices", "data", "state", "build", "timeline", "training", "evaluate", "artifact",
-     "proof", "loading", "runs", "tasks", "jobs", "sketch", "fresh"},
+     "proof", "loading", "runs", "tasks", "tracking", "jobs", "survey", "lengths", "balance",
+     "rows", "sketch", "fresh", "features", "prefix", "memory", "optimizing", "interrupts",
+     "origin", "start"},
     {"cli", "__main__"},
 ]  # fmt: skip
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -25,6 +25,17 @@ def topics(count=96, seed=1):
     ]  # fmt: skip
 
 
+def several(count=96, seed=5):
+    """Up to three labels for each text; about one in ten has none."""
+    topics = {"mood": GOOD, "place": ["film"], "time": ["day"]}
+    return [
+        {"text": row["text"],
+         "labels": [name for name, words in topics.items()
+                    if any(word in row["text"].split() for word in words)]}
+        for row in labelled(count, seed)
+    ]  # fmt: skip
+
+
 def scored(count=96, seed=2):
     return [
         {"text": row["text"], "score": (2.0 if row["label"] == "good" else -1.0) + index % 3 / 10}
@@ -52,6 +63,7 @@ def continued(count=96, seed=4):
 
 DATA = {
     "classification": labelled,
+    "multi-label": several,
     "regression": scored,
     "toy-tags": tagged,
     "toy-generate": continued,

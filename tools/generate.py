@@ -38,6 +38,7 @@ def options_table(name: str) -> Iterator[str]:
     yield "| --- | --- | --- | --- |"
     for option, schema in fields.items():
         default = f"`{schema['default']!r}`" if "default" in schema else "must be given"
+        default = default.replace("|", "\\|")  # it would end the cell
         yield f"| `{option}` | {kind(schema)} | {default} | {schema.get('description', '')} |"
 
 

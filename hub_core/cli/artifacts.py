@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hub_core.cli.options import json_flag, place_flag, task_flags
-from hub_core.cli.output import echo_json, table
+from hub_core.cli.output import difference, echo_json, table
 
 if TYPE_CHECKING:
     from hub_core.evaluate import Predictor
@@ -16,18 +16,21 @@ if TYPE_CHECKING:
 FOLDER = click.Path(path_type=Path)
 
 
-def opened(folder: Path, backbone: str) -> Predictor:
-    """Load an artifact for a command."""
+def opened(folder: Path, backbone: str, precision: str = "fp32") -> Predictor:
+    """Load an artifact for a command, to compute in a precision."""
     from hub_core.manifest import read
 
     read(folder)  # what is no artifact is refused before torch is imported
     from hub_core.cli.messages import log_to_stderr
-    from hub_core.devices import choose_threads
+    from hub_core.devices import choose_precision, choose_threads
     from hub_core.loading import load
 
     log_to_stderr()
     choose_threads(0)
-    return load(folder, backbone=backbone)
+    predictor = load(folder, backbone=backbone)
+    device = next(predictor.model.parameters()).device
+    predictor.precision = choose_precision(precision, device)
+    return predictor
 
 
 @click.command()
@@ -37,7 +40,7 @@ def opened(folder: Path, backbone: str) -> Predictor:
     multiple=True,
     required=True,
     metavar="FILE",
-    help="Labelled data: CSV, TSV or JSONL; may be repeated.",
+    help="Labelled data: CSV, TSV, JSONL, Parquet, Arrow or hub:OWNER/NAME; may be repeated.",
 )
 @task_flags
 @place_flag
@@ -92,7 +95,7 @@ def verify(folder: Path, backbone: str, as_json: bool) -> None:
         )
         return
     click.echo(
-        f"{folder} is what was saved: {len(content.files)} files have their sha256, the "
-        f"outputs for {check.rows} examples\ndiffer by {check.difference:.1e} of their "
-        "scale, with equal predictions"
+        f"{folder} is what was saved: {len(content.files)} files have their sha256,\n"
+        f"the outputs of {check.rows} examples {difference(check.difference)}, "
+        "and what is predicted is equal"
     )

@@ -32,15 +32,22 @@ def init(path: Path, overwrite: bool, **flags: Any) -> None:
         for key in ("data", "validation", "test"):
             if key in task:
                 task[key] = _seen_from(path.parent, task[key])
-    _write(path, render(values, catalog), overwrite=overwrite)
+    _write(path, _directive(path.parent) + render(values, catalog), overwrite=overwrite)
     click.echo(f"Wrote {path}. Next: complete it, then hub train {path} --out FOLDER", err=True)
+
+
+def _directive(folder: Path) -> str:
+    """Return the line that tells editors of the schema beside a recipe, if one is there."""
+    from hub_core.cli.schema import FILE
+
+    return f"#:schema ./{FILE}\n\n" if (folder / FILE).is_file() else ""
 
 
 def _seen_from(folder: Path, value: Any) -> Any:
     """Return file names as a recipe in a folder gives them; leave shares alone."""
     if isinstance(value, list):
         return [_seen_from(folder, item) for item in value]
-    if not isinstance(value, str) or Path(value).is_absolute():
+    if not isinstance(value, str) or value.startswith("hub:") or Path(value).is_absolute():
         return value
     return Path(os.path.relpath(value, folder)).as_posix()
 

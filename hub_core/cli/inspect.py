@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hub_core.cli.options import json_flag
-from hub_core.cli.output import echo_json, figures, share, size, table
+from hub_core.cli.output import difference, echo_json, figures, reported, share, size, table
 
 if TYPE_CHECKING:
     from hub_core.manifest import Manifest, MethodEntry, TaskEntry
@@ -56,11 +56,13 @@ def _sections(manifest: Manifest, here: Sequence[str]) -> list[str]:
     ]
     splits = [row for name, task in manifest.tasks.items() for row in _splits(name, task)]
     files = [(name, size(file.size), file.sha256[:16]) for name, file in manifest.files.items()]
+    lineage = [row for step in manifest.lineage for row in _step(step)]
     return [
         table(_facts(manifest)),
         table(methods, ("kind", "method", "trained with", "here")),
         table(splits, ("task", "split", "n", "metrics")),
         table(files, ("file", "size", "sha256")),
+        *([table(lineage, ("lineage", "of", "what it was"))] if lineage else []),
     ]
 
 
@@ -76,7 +78,7 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
     ]
     if {"trained", "total"} <= set(parameters):
         rows.append(("trained", f"{share(parameters['trained'], parameters['total'])} parameters"))
-    rows += [(name, f"{value:.4g}") for name, value in manifest.report.items()]
+    rows += reported(manifest.report)
     rows.append(("time", f"{manifest.seconds:.1f} s"))
     rows.append(("proof", _proof(manifest)))
     versions = [f"{name} {version}" for name, version in manifest.environment.items()]
@@ -93,9 +95,48 @@ def _proof(manifest: Manifest) -> str:
     proof = manifest.proof
     if proof is None:
         return "none: nobody compared it with what was trained"
-    return f"a fresh process differed by {proof.difference:.1e} on {proof.rows} examples"
+    found = difference(proof.difference)
+    return f"in a fresh process, the outputs of {proof.rows} examples {found}"
 
 
 def _splits(name: str, task: TaskEntry) -> Iterable[tuple[Any, ...]]:
     for split, count in task.examples.items():
         yield name, split, f"{count:,}", figures(task.metrics.get(split, {}))
+
+
+def _step(step: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
+    """Return a step of lineage as rows; what others wrote into the file is only shown."""
+    before = step.get("from")
+    if not isinstance(before, dict):
+        yield str(step.get("step")), str(step.get("task", "")), ""
+        return
+    how = ["new head"] if step.get("new_head") else []
+    how += [f"new labels {_words(step['added_labels'])}"] if step.get("added_labels") else []
+    parts = [_words(before[key]) for key in ("strategies", "compressors") if before.get(key)]
+    name = f"{before.get('name')} {str(before.get('hub.json'))[:16]}"
+    yield str(step.get("step")), name, ", ".join([*parts, *how])
+    tasks = before.get("tasks")
+    for task, entry in tasks.items() if isinstance(tasks, dict) else ():
+        yield "", str(task), _told(entry)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"of {key}: {_words(item)}" for key, item in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _told(entry: Any) -> str:
+    """Return a task's head, and its metrics on every split."""
+    if not isinstance(entry, dict):
+        return str(entry)
+    metrics = entry.get("metrics")
+    splits = metrics.items() if isinstance(metrics, dict) else ()
+    told = [f"{split} {_figures(values)}" for split, values in splits]
+    return "  ".join([str(entry.get("head")), *told])
+
+
+def _figures(values: Any) -> str:
+    if not isinstance(values, dict):
+        return str(values)
+    return figures({str(k): v for k, v in values.items() if isinstance(v, int | float)})

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _TASK = (
-    click.option("--data", multiple=True, metavar="FILE", help="Training data: CSV, TSV, JSONL."),
+    click.option(
+        "--data",
+        multiple=True,
+        metavar="FILE",
+        help="Training data: CSV, TSV, JSONL, Parquet, Arrow; 'data/*.csv', hub:OWNER/NAME.",
+    ),
     click.option("--validation", metavar="FILE|SHARE", help="Validation data; default: 0.1."),
     click.option("--test", metavar="FILE|SHARE", help="Test data; default: 0.1."),
     click.option(
@@ -61,8 +66,13 @@ _TRAINING = (
     click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"])),
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"])),
     click.option("--threads", type=int, help="Processor threads; 0 leaves one core free."),
+    click.option("--cache-limit", type=int, metavar="MIB", help="For features of frozen layers."),
+    click.option(
+        "--tracker", metavar="NAME", help="An experiment tracker, such as tensorboard or wandb."
+    ),
 )
-_TRAINING_KEYS = ("epochs", "learning_rate", "seed", "precision", "device", "threads")
+_TRAINING_KEYS = ("epochs", "learning_rate", "seed", "precision", "device", "threads", "tracker",
+                  "cache_limit")  # fmt: skip
 
 
 def recipe_flags(command: Command) -> Command:

@@ -76,6 +76,19 @@ def share(part: int, whole: int) -> str:
     return f"{part:,} of {whole:,} ({percent:.{4 if percent > 99 else 2}g} %)"
 
 
+def reported(report: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Return what parts report as rows; what is counted in bytes is written as a size."""
+    return [
+        (name, size(int(value)) if "bytes" in name.split(".")[-1].split("_") else f"{value:.4g}")
+        for name, value in report.items()
+    ]
+
+
+def difference(value: float) -> str:
+    """Return how far outputs are apart, as a share of their scale."""
+    return f"differ by {value:.1e} of their scale" if value else "are exactly the same"
+
+
 def size(count: int) -> str:
     """Return bytes for people: ``812 B``, ``1.2 MB``."""
     number, units = float(count), ["B", "kB", "MB", "GB"]

@@ -14,11 +14,10 @@ from hub_core.cli.artifacts import FOLDER, opened
 from hub_core.cli.options import json_flag, place_flag, task_flags
 from hub_core.cli.output import echo_json, printable, table
 from hub_core.errors import DataError
+from hub_core.sources import is_table
 
 if TYPE_CHECKING:
     from hub_core.evaluate import Predictor
-
-_TABLES = (".csv", ".tsv", ".jsonl", ".json")
 
 
 @click.command()
@@ -28,10 +27,16 @@ _TABLES = (".csv", ".tsv", ".jsonl", ".json")
     "--file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A text on each line, or CSV, TSV or JSONL with the columns of the task.",
+    help="A text on each line, or a table (CSV, JSONL, Parquet …) with the task's columns.",
 )
 @task_flags
 @place_flag
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="auto",
+    help="auto: bf16 where the processor computes in it fast.",
+)
 @json_flag
 def predict(
     folder: Path,
@@ -40,6 +45,7 @@ def predict(
     task: str,
     columns: tuple[str, ...],
     backbone: str,
+    precision: str,
     as_json: bool,
 ) -> None:
     """Predict texts with an artifact.
@@ -52,11 +58,11 @@ def predict(
     if texts and file:
         raise click.UsageError("give texts or --file, not both")
     named = columns_of(columns)
-    if file is not None and file.suffix.lower() in _TABLES:
-        inputs, predictions = _of_table(opened(folder, backbone), file, task, named)
+    if file is not None and is_table(str(file)):
+        inputs, predictions = _of_table(opened(folder, backbone, precision), file, task, named)
     else:
         inputs = list(texts) or _lines(file)
-        predictions = opened(folder, backbone).predict(inputs, task=task)
+        predictions = opened(folder, backbone, precision).predict(inputs, task=task)
     if as_json:
         for given, prediction in zip(inputs, predictions, strict=True):
             echo_json({"input": given, **prediction}, indent=None)
@@ -91,7 +97,9 @@ def _of_table(
     names = data.columns_of(found, wanted, trained | dict(columns))
     examples = data.examples_of(found, wanted, names, None)
     inputs = [next(iter(e.values())) if len(e) == 1 else e for e in examples]
-    return inputs, evaluate.predict(predictor.model, task.name, examples)
+    return inputs, evaluate.predict(
+        predictor.model, task.name, examples, precision=predictor.precision
+    )
 
 
 def _print(inputs: Sequence[Any], predictions: Sequence[Mapping[str, Any]]) -> None:
@@ -107,14 +115,14 @@ def _print(inputs: Sequence[Any], predictions: Sequence[Mapping[str, Any]]) -> N
 
 def _cells(prediction: Mapping[str, Any]) -> list[str]:
     """Return a prediction's values for people; nested ones are left to ``--json``."""
-    return [_cell(value) for value in prediction.values() if not isinstance(value, Mapping)]
+    return [_cell(value, ", ") for value in prediction.values() if not isinstance(value, Mapping)]
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, between: str = " ") -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
     if isinstance(value, list | tuple):
-        return " ".join(_cell(item) for item in value)
+        return between.join(_cell(item) for item in value) or "(none)"
     return str(value)
 
 

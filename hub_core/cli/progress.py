@@ -26,6 +26,8 @@ def sentence(event: str, figures: Mapping[str, Any]) -> str:
             known = f"; labels {', '.join(labels[:8])}{', …' if labels[8:] else ''}"
             sizes = ", ".join(f"{figures[s]:,} {s}" for s in ("train", "validation", "test"))
             return f"{figures['task']}: {sizes}{known if labels else ''}"
+        case "start":
+            return f"starting from {figures['from']}: {figures['way']}"
         case "resume":
             return f"going on after step {figures['step']} of {figures['steps']}"
         case "plan":

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 GROUP = "hub_core.commands"
 COMMANDS: Mapping[str, tuple[str, str]] = {
+    "data": ("hub_core.cli.data:data", "Look into data before training."),
     "init": ("hub_core.cli.init:init", "Write a commented recipe to start from."),
     "train": ("hub_core.cli.train:train", "Train what a recipe or flags describe."),
     "evaluate": ("hub_core.cli.artifacts:evaluate", "Measure an artifact on labelled data."),
@@ -28,7 +29,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "verify": ("hub_core.cli.artifacts:verify", "Check that an artifact is what was saved."),
     "methods": ("hub_core.cli.methods:methods", "List the methods of all installed plugins."),
     "show": ("hub_core.cli.show:show", "Explain a method and all of its options."),
+    "schema": ("hub_core.cli.schema:schema", "Print the JSON Schema of a recipe, for editors."),
     "plugins": ("hub_core.cli.methods:plugins", "List installed plugins, importing none."),
+    "cache": ("hub_core.cli.cache:cache", "List or clear what training keeps on disk."),
 }
 """Command to its place and its short help, in the order of the work."""
 

@@ -14,8 +14,8 @@ _TOP = """\
 # A recipe for 'hub train': a backbone, a head for every task, strategies and compressors.
 # Lines that begin with '#' are defaults or examples: take the '#' away to set them.
 # 'hub methods' lists what is installed, 'hub show NAME' explains a method and its options."""
-_DATA = {
-    "data": ('"train.csv"', "a CSV, TSV or JSONL file, or a list of them; relative to this file"),
+TASK_KEYS = {
+    "data": ('"train.csv"', "files, 'data/*.csv' or hub:OWNER/NAME; relative to this file"),
     "validation": ("0.1", "a file, or the share of data that is split off; 0: none"),
     "test": ("0.1", "a file, or the share of data that is split off; 0: none"),
     "columns": ('{ text = "review" }', "role = column, where they have other names"),
@@ -51,9 +51,9 @@ def render(values: Mapping[str, Any], catalog: Catalog) -> str:
 def _task(name: str, task: Mapping[str, Any], catalog: Catalog) -> list[str]:
     path = f"tasks.{toml_key(name)}"
     lines = ["# What is predicted, and from which data?", f"[{path}]"]
-    for key, (example, meaning) in _DATA.items():
+    for key, (example, meaning) in TASK_KEYS.items():
         lines.append(_line(key, toml(task[key]) if key in task else f"# {example}", meaning))
-    others = {key: value for key, value in task.items() if key not in _DATA and key != "head"}
+    others = {key: value for key, value in task.items() if key not in TASK_KEYS and key != "head"}
     lines += [_line(key, toml(value)) for key, value in others.items()]
     return [*lines, "", *_one("head", task, f"[{path}.head]", catalog)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -14,6 +15,7 @@ from hub_core.cli.options import flags_from, json_flag, recipe_flags
 
 if TYPE_CHECKING:
     from hub_core.jobs import Result
+    from hub_core.origin import Origin
     from hub_core.recipe import Recipe
     from hub_core.sketch import Sketch
 
@@ -21,6 +23,14 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("recipe", required=False, metavar="[RECIPE.toml]", type=click.Path())
 @recipe_flags
+@click.option(
+    "--from",
+    "start",
+    metavar="FOLDER",
+    help="Start from a trained artifact, with its recipe; data are given anew.",
+)
+@click.option("--new-head", is_flag=True, help="With --from: new heads, for another task.")
+@click.option("--add-labels", is_flag=True, help="With --from: add labels that it lacks.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -35,6 +45,9 @@ if TYPE_CHECKING:
 @click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
 def train(
     recipe: str | None,
+    start: str | None,
+    new_head: bool,
+    add_labels: bool,
     out: Path | None,
     overwrite: bool,
     resume: bool,
@@ -55,12 +68,13 @@ def train(
     from hub_core.cli.messages import log_to_stderr
 
     log_to_stderr(verbose=verbose, quiet=quiet)
-    parsed = _recipe(recipe, flags)
+    origin = _origin(start, new_head=new_head, add_labels=add_labels)
+    parsed = _recipe(recipe, flags, origin)
     if dry_run or out is None:
-        _dry_run(parsed, as_json=as_json)
+        _dry_run(parsed, origin, as_json=as_json)
         return
     try:
-        result = _train(parsed, out, overwrite=overwrite, resume=resume, quiet=quiet)
+        result = _train(parsed, origin, out, overwrite=overwrite, resume=resume, quiet=quiet)
     except KeyboardInterrupt:
         _interrupted(out)
     if as_json:
@@ -72,22 +86,46 @@ def train(
         _say_what_next(out, result, quiet=quiet)
 
 
-def _recipe(path: str | None, flags: dict[str, Any]) -> Recipe:
-    """Return the recipe of a file with flags laid over it."""
+def _origin(reference: str | None, *, new_head: bool, add_labels: bool) -> Origin | None:
+    """Return the artifact that ``--from`` names."""
+    if reference is None:
+        if new_head or add_labels:
+            name = "--new-head" if new_head else "--add-labels"
+            raise click.UsageError(f"{name} says how to start from an artifact: --from FOLDER")
+        return None
+    from hub_core.origin import Origin
+
+    return Origin.open(reference, new_head=new_head, add_labels=add_labels)
+
+
+def _recipe(path: str | None, flags: dict[str, Any], origin: Origin | None) -> Recipe:
+    """Return the recipe of an artifact, with that of a file and then flags laid over it."""
     from hub_core.catalog import installed
     from hub_core.cli.flags import overlay
     from hub_core.recipe import parse, read
 
     base = read(path) if path else {}
+    if origin is not None:
+        base = origin.laid_over(base, installed(), task=flags["task"])
     return parse(overlay(base, flags_from(flags), installed()), source=path or "flags")
 
 
-def _train(recipe: Recipe, out: Path, *, overwrite: bool, resume: bool, quiet: bool) -> Result:
+def _train(
+    recipe: Recipe,
+    origin: Origin | None,
+    out: Path,
+    *,
+    overwrite: bool,
+    resume: bool,
+    quiet: bool,
+) -> Result:
     from hub_core import jobs
     from hub_core.cli.progress import reporter
 
     with reporter(quiet=quiet) as report:
-        return jobs.train(recipe, out=out, overwrite=overwrite, resume=resume, report=report)
+        return jobs.train(
+            recipe, start=origin, out=out, overwrite=overwrite, resume=resume, report=report
+        )
 
 
 def _interrupted(out: Path) -> NoReturn:
@@ -123,7 +161,7 @@ def _as_json(result: Result, out: Path) -> dict[str, Any]:
 
 def _summary(result: Result, out: Path) -> str:
     """Return the short table that ends a run."""
-    from hub_core.cli.output import figures, share, size, table
+    from hub_core.cli.output import difference, figures, reported, share, size, table
 
     manifest = result.manifest
     assert manifest is not None
@@ -132,20 +170,15 @@ def _summary(result: Result, out: Path) -> str:
         for split in sorted(splits):
             count = manifest.tasks[task].examples[split]
             rows.append((f"{task} {split}", f"{figures(splits[split])}  (n = {count:,})"))
-    rows += [(name, f"{value:.4g}") for name, value in manifest.report.items()]
+    rows += reported(manifest.report)
     parameters = manifest.parameters
     rows.append(("trained", f"{share(parameters['trained'], parameters['total'])} parameters"))
     total = sum(file.size for file in manifest.files.values())
     rows.append(("artifact", f"{out}, {size(total)} in {len(manifest.files) + 1} files"))
     rows.append(("time", f"{result.seconds:.1f} s"))
     if (proof := manifest.proof) is not None:
-        rows.append(
-            (
-                "proof",
-                f"a fresh process differs by {proof.difference:.1e} of the outputs' "
-                f"scale on {proof.rows} examples",
-            )
-        )
+        found = difference(proof.difference)
+        rows.append(("proof", f"in a fresh process, the outputs of {proof.rows} examples {found}"))
     return table(rows)
 
 
@@ -164,11 +197,11 @@ def _say_what_next(out: Path, result: Result, *, quiet: bool) -> None:
 # -- dry run
 
 
-def _dry_run(recipe: Recipe, *, as_json: bool) -> None:
+def _dry_run(recipe: Recipe, origin: Origin | None, *, as_json: bool) -> None:
     from hub_core.cli.output import echo_json
     from hub_core.sketch import dry_run
 
-    sketch = dry_run(recipe)
+    sketch = dry_run(recipe, start=origin)
     if as_json:
         stages = [
             {"name": name, "epochs": epochs, "parameters": count}
@@ -183,7 +216,8 @@ def _sketch(sketch: Sketch) -> str:
     """Return what a recipe would do, as a table."""
     from hub_core.cli.output import share, table
 
-    rows = [(f"part {number}", label) for number, label in enumerate(sketch.parts, start=1)]
+    rows = [] if sketch.start is None else [("from", _started(sketch.start))]
+    rows += [(f"part {number}", label) for number, label in enumerate(sketch.parts, start=1)]
     rows += [
         (f"{task} data", ", ".join(f"{count:,} {split}" for split, count in splits.items()))
         for task, splits in sketch.splits.items()
@@ -199,3 +233,14 @@ def _sketch(sketch: Sketch) -> str:
     rows.append(("steps", f"{sketch.steps:,}"))
     rows.append(("files", ", ".join(sketch.files)))
     return table(rows)
+
+
+def _started(start: Mapping[str, Any]) -> str:
+    """Return what a run starts from, in a few words."""
+    words = [f"{start['from']} (hub.json {start['hub.json'][:16]}…): {start['way']}"]
+    words += ["new heads"] if start.get("new_head") else []
+    words += [
+        f"new labels of {task}: {', '.join(labels)}"
+        for task, labels in start.get("added_labels", {}).items()
+    ]
+    return "; ".join(words)

@@ -54,7 +54,8 @@ class EncoderOnly(Part):
         heads = model.head_parameters()
         if clock.stage == PROBE:
             return chosen & heads
-        return (chosen - heads - model.backbone.fresh) or model.body_parameters()
+        opened = chosen - heads
+        return opened if opened - model.backbone.fresh else model.body_parameters()
 
 
 class TopLayers(Part):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hub_classification.options import PooledOptions
+from hub_classification.options import ClassificationOptions, PooledOptions
 from hub_classification.pooling import POOLINGS
 from hub_core.declare import Column, Task
 from hub_core.errors import DataError
@@ -65,8 +65,29 @@ class Pooled(Head):
         return scores
 
 
+def grown(head: Pooled, tensors: Mapping[str, Tensor], labels: Sequence[str]) -> dict[str, Tensor]:
+    """Return a head's tensors where each of its outputs is a label, and some labels are new.
+
+    Args:
+        head: A head with a row of ``output`` for each of its task's labels.
+        tensors: The tensors of one that was trained with fewer labels.
+        labels: The labels it was trained with.
+    """
+    rows = [head.task.labels.index(label) for label in labels]
+    result = dict(tensors)
+    for name in ("output.weight", "output.bias"):
+        result[name] = head.get_parameter(name).detach().clone()
+        result[name][rows] = tensors[name].to(result[name].device)
+    return result
+
+
 class Classification(Pooled):
-    """One label for each example: softmax and cross-entropy."""
+    """One label for each example: softmax and cross-entropy.
+
+    How much each label's loss counts is learned in ``observe``, for training alone.
+    """
+
+    weights: Tensor
 
     columns: ClassVar = (
         TEXT,
@@ -75,12 +96,14 @@ class Classification(Pooled):
     )
     metric: ClassVar = "accuracy"
 
-    def __init__(self, options: PooledOptions, task: Task, backbone: Backbone) -> None:
+    def __init__(self, options: ClassificationOptions, task: Task, backbone: Backbone) -> None:
         super().__init__(options, task, backbone, len(task.labels))
+        self.balanced = getattr(options, "class_weights", "none") == "balanced"
+        self.register_buffer("weights", torch.ones(len(task.labels)), persistent=False)
         self.numbers = {label: number for number, label in enumerate(task.labels)}
 
     @classmethod
-    def plan(cls, options: PooledOptions, task: Task) -> None:
+    def plan(cls, options: ClassificationOptions, task: Task) -> None:
         """Refuse a task with fewer than two labels."""
         if len(task.labels) < 2:
             found = f"only the label '{task.labels[0]}'" if task.labels else "no label"
@@ -89,13 +112,31 @@ class Classification(Pooled):
                 hint="check the label column, or use the head regression for numbers",
             )
 
+    def grow(self, tensors: Mapping[str, Tensor], labels: Sequence[str]) -> dict[str, Tensor]:
+        """Return the old labels' rows of weight and bias, the new ones' as initialized."""
+        return grown(self, tensors, labels)
+
+    def observe(self, examples: Sequence[Example]) -> None:
+        """Count the labels, so that all of them together weigh the same: n / (k * n_c)."""
+        if self.balanced:
+            targets = torch.tensor([self.numbers[example["label"]] for example in examples])
+            counts = targets.bincount(minlength=len(self.numbers)).clamp_min(1)
+            self.weights.copy_(len(targets) / (len(counts) * counts))
+
+    def advice(self, counts: Mapping[str, int]) -> str:
+        """Name the option by which rare labels count more, where it is not used."""
+        if self.balanced:
+            return ""
+        return 'the option class_weights = "balanced" of its head makes rare labels count more'
+
     def target(self, example: Example) -> int | None:
         """Return the label's number."""
         return self.numbers[example["label"]] if "label" in example else None
 
     def loss(self, scores: Tensor, batch: Batch) -> Tensor:
-        """Return the cross-entropy of each row, (B,)."""
-        return F.cross_entropy(scores, batch.targets, reduction="none")
+        """Return the cross-entropy of each row times its label's weight, (B,)."""
+        weights = self.weights if self.balanced else None
+        return F.cross_entropy(scores, batch.targets, weights, reduction="none")
 
     def predict(self, decoded: Sequence[Tensor], rows: Sequence[Row]) -> list[Prediction]:
         """Return the best label and the probability of every label."""
@@ -113,7 +154,10 @@ class Classification(Pooled):
     def metrics(
         self, predictions: Sequence[Prediction], examples: Sequence[Example]
     ) -> dict[str, float]:
-        """Return accuracy, macro F1 over the task's labels, and Matthews' correlation."""
+        """Return accuracy, macro F1 over the labels that occur, and Matthews' correlation.
+
+        The correlation with a constant is not defined; it counts as 0.
+        """
         from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
         truth = [example["label"] for example in examples]
@@ -123,7 +167,7 @@ class Classification(Pooled):
         return {
             "accuracy": float(accuracy_score(truth, guess)),
             "macro_f1": float(f1),
-            "matthews": float(matthews_corrcoef(truth, guess)),
+            "matthews": float(matthews_corrcoef(truth, guess)) if len(labels) > 1 else 0.0,
         }
 
 
@@ -173,14 +217,14 @@ class Regression(Pooled):
 
         The correlation with a constant is not defined; it counts as 0.
         """
-        from scipy.stats import ConstantInputWarning, pearsonr, spearmanr
+        from scipy.stats import DegenerateDataWarning, pearsonr, spearmanr
 
         truth = [float(example["score"]) for example in examples]
         guess = [prediction["score"] for prediction in predictions]
         squares = [(a - b) ** 2 for a, b in zip(truth, guess, strict=True)]
         found = {"rmse": math.sqrt(sum(squares) / len(squares))}
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConstantInputWarning)
+            warnings.simplefilter("ignore", DegenerateDataWarning)
             for name, correlate in (("pearson", pearsonr), ("spearman", spearmanr)):
                 value = float(correlate(truth, guess).statistic) if len(truth) > 1 else 0.0
                 found[name] = value if math.isfinite(value) else 0.0

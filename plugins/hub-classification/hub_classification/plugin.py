@@ -12,9 +12,17 @@ def hub_heads() -> Iterator[Method]:
         name="classification",
         summary="One label for a text or a pair of texts",
         factory="hub_classification.heads:Classification",
-        options="hub_classification.options:PooledOptions",
+        options="hub_classification.options:ClassificationOptions",
         requires=frozenset({"text"}),
         provides=frozenset({"scores", "head-weights", "one-label"}),
+    )
+    yield Method(
+        name="multi-label",
+        summary="Any number of labels for a text or a pair of texts",
+        factory="hub_classification.multilabel:MultiLabel",
+        options="hub_classification.options:MultiLabelOptions",
+        requires=frozenset({"text"}),
+        provides=frozenset({"scores", "head-weights"}),
     )
     yield Method(
         name="regression",

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -46,26 +47,30 @@ class Lora(Part):
         self._added: frozenset[nn.Parameter] = frozenset()
         self._keys: dict[nn.Parameter, str] = {}
         self._config: LoraConfig | None = None
+        self._targets: list[str] = []
         self._parametrized: list[str] = []
 
     def prepare(self, model: TaskModel, ctx: Context) -> None:
         """Put A and B beside, or into, every linear layer with a wanted role."""
-        targets = dict(model.linears(*self.options.targets))
-        if not targets:
+        there = set(model.backbone.layout.linears.values())
+        if absent := [role for role in self.options.targets if role not in there]:
             raise IncompatibleError(
-                f"lora: the backbone has no linear layer of the roles {self.options.targets}",
-                hint=f"it has {', '.join(sorted(set(model.backbone.layout.linears.values())))}",
+                f"lora: the backbone has no linear layer of the roles {', '.join(absent)}",
+                hint=f"it has {', '.join(sorted(there))}",
             )
+        targets = dict(model.linears(*self.options.targets))
         before = frozenset(model.parameters())
         paths = {module: name for name, module in model.backbone.named_modules()}
         names = {path: paths[linear] for path, linear in targets.items()}
-        self._config = self._peft_config(sorted(names.values()))
+        _refuse_adapted(model, names)
+        self._targets = sorted(names.values())  # PEFT shortens its own list
+        self._config = self._peft_config(self._targets)
         inject_adapter_in_model(self._config, model.backbone, adapter_name=ADAPTER)
-        layers = {path: model.backbone.get_submodule(name) for path, name in names.items()}
         if "plain-weights" in ctx.needs:
-            self._parametrize(model, targets, layers)
+            self._parametrize(model, targets, names)
         else:
-            for path, layer in layers.items():
+            for path, name in names.items():
+                layer: Any = model.backbone.get_submodule(name)
                 layer.fold = functools.partial(_fold, layer)
                 self._note(path, layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight)
                 if self.options.dora:
@@ -92,15 +97,14 @@ class Lora(Part):
         self._keys[lora_b] = f"{path}.lora_B.weight"
 
     def _parametrize(
-        self, model: TaskModel, targets: dict[str, nn.Linear], layers: dict[str, Any]
+        self, model: TaskModel, targets: dict[str, nn.Linear], names: dict[str, str]
     ) -> None:
         """Take PEFT's A and B over into a parametrization of the plain layer."""
         root = math.sqrt(self.options.r) if self.options.rslora else self.options.r
-        for path, layer in layers.items():
+        for path, name in names.items():
+            layer: Any = model.backbone.get_submodule(name)
             lora_a, lora_b = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight
-            parent, _, name = path.rpartition(".")
-            holder = model.get_submodule(parent)
-            holder._modules[name] = targets[path]
+            model.backbone.set_submodule(name, targets[path])
             update = LowRank(lora_a, lora_b, self.options.alpha / root)
             # the update is B A with B = 0: nothing to check by running it
             parametrize.register_parametrization(targets[path], "weight", update, unsafe=True)
@@ -128,15 +132,23 @@ class Lora(Part):
                     return None
                 names[name] = f"base_model.model.{key.removeprefix(BODY)}"
         config = self._config.to_dict()
-        config["target_modules"] = sorted(
-            name.removeprefix("body.") for name in config["target_modules"]
-        )
+        config["target_modules"] = [name.removeprefix("body.") for name in self._targets]
         config["inference_mode"] = True
         identity = model.backbone.identity
         place, _, commit = identity.hint.partition("@")
         config["base_model_name_or_path"] = place or identity.name
         config["revision"] = commit or None
         return Portable({k: _plain(v) for k, v in config.items()}, names)
+
+
+def _refuse_adapted(model: TaskModel, names: dict[str, str]) -> None:
+    for path, name in names.items():
+        holder = model.backbone.get_submodule(name.rpartition(".")[0])
+        if isinstance(holder, BaseTunerLayer):
+            raise IncompatibleError(
+                f"lora: {path} has an adapter of PEFT already",
+                hint="choose targets that do not overlap, or take one of them out",
+            )
 
 
 def _fold(layer: Any, linear: nn.Linear) -> None:
