@@ -11,7 +11,7 @@ WORKERS ?= 2
 PLUGINS := $(sort $(wildcard plugins/hub-*))
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo install test test-all check bench format docs clean
+.PHONY: demo install test test-all matrix check bench format docs clean
 
 demo: install
 	$(BIN)/python examples/demo.py
@@ -36,6 +36,10 @@ test: install
 test-all: install
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m ""
 
+# which pairs of methods were trained and loaded, and which are refused
+matrix: install
+	$(BIN)/python -m pytest -s tests/test_matrix.py -m "not exhaustive"
+
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,7 +49,8 @@ check: install
 
 bench: install
 	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/accuracy.py --quick
+	$(BIN)/python benchmarks/training.py --quick
+	$(BIN)/python benchmarks/predict.py --rounds 1
 
 format: install
 	$(BIN)/ruff check --fix .

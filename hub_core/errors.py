@@ -9,10 +9,11 @@
     ├── DataError              a file, row or column that cannot be used
     ├── IncompatibleError      parts that do not compose, all reasons at once
     ├── TrainingError          training that cannot go on
-    └── ArtifactError          an artifact that cannot be written or read
-        ├── FormatError        a format or a file that we do not know
-        ├── IntegrityError     bytes or outputs that are not what was saved
-        └── BaseMismatchError  another backbone than the one it was trained on
+    ├── ArtifactError          an artifact that cannot be written or read
+    │   ├── FormatError        a format or a file that we do not know
+    │   ├── IntegrityError     bytes or outputs that are not what was saved
+    │   └── BaseMismatchError  another backbone than the one it was trained on
+    └── RemoteError            the Hub has it not, or cannot be reached
 
 A message says what is wrong and where; ``hint`` says what to do next. The command line prints
 both and exits with 1. Any other exception is a bug and shows its trace.
@@ -79,6 +80,10 @@ class IntegrityError(ArtifactError):
 
 class BaseMismatchError(ArtifactError):
     """The backbone that was found is not the one that the artifact was trained on."""
+
+
+class RemoteError(HubError):
+    """The Hub cannot be reached, or does not have what was asked for."""
 
 
 def near(name: str, known: Iterable[str]) -> str:

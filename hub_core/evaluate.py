@@ -26,7 +26,7 @@ from hub_core.predictions import HELD_OUT, Judged
 from hub_core.rows import rows_of
 from hub_core.wording import shown
 
-BATCH_TOKENS = 4096
+BATCH_TOKENS = 2048
 BATCH_EXAMPLES = 256
 
 
@@ -67,9 +67,18 @@ def measure(model: TaskModel, task: str, examples: Sequence[Example]) -> dict[st
 
 
 def held_out(
-    model: TaskModel, task: str, splits: Mapping[str, Sequence[Example]]
+    model: TaskModel,
+    task: str,
+    splits: Mapping[str, Sequence[Example]],
+    known: Mapping[str, Sequence[Row]],
 ) -> tuple[dict[str, dict[str, float]], list[Judged]]:
     """Measure a task on every split but training.
+
+    Args:
+        model: The finished model.
+        task: The task.
+        splits: Split to examples.
+        known: Split to its rows, where the texts have been tokenized already.
 
     Returns:
         Split to metrics; and what is predicted on the test split, else on validation.
@@ -78,7 +87,8 @@ def held_out(
     kept: list[Judged] = []
     for split in reversed(HELD_OUT):
         if examples := splits.get(split):
-            found = predict(model, task, examples)
+            rows = known.get(split) or rows_of(model.head(task), examples, model.backbone)
+            found = model.head(task).predict(run(model, task, rows), rows)
             metrics[split] = model.head(task).metrics(found, examples)
             kept = _judged(model, task, split, examples, found)
     return metrics, kept

@@ -156,7 +156,9 @@ def _train(
     trained = artifact.finish(blueprint, built, tasks, loop.plan.ever)
     metrics, judged = {}, {}
     for name, task_data in found.items():
-        metrics[name], judged[name] = evaluate.held_out(built.model, name, task_data.splits)
+        metrics[name], judged[name] = evaluate.held_out(
+            built.model, name, task_data.splits, {"validation": loop.watched.get(name, ())}
+        )
     report("measured", {"metrics": metrics, "seconds": seconds})
     predictor = Predictor(built.model, tasks)
     content = None

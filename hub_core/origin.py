@@ -5,13 +5,12 @@ Everything here is read from ``hub.json``; ``hub_core.start`` takes the tensors 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hub_core import loading, manifest
+from hub_core import loading, manifest, remote
 from hub_core.build import Blueprint, Resolved
 from hub_core.catalog import Catalog
 from hub_core.data import TaskData
@@ -20,26 +19,24 @@ from hub_core.identity import sha256_of
 from hub_core.manifest import Manifest
 from hub_core.recipe import Choice, Recipe, TaskRecipe
 
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 NEW_HEAD = "start with new heads for other tasks or labels: --new-head"
 
 
-def folder_of(reference: str | Path) -> Path:
-    """Return the folder of an artifact; the one place that knows what a reference may be.
+def found_at(reference: str | Path) -> remote.Fetched:
+    """Return the folder of an artifact, and its address if it is from the Hub.
 
     Raises:
         FormatError: There is no such folder.
+        RemoteError: It is a name on the Hub, and cannot be fetched.
     """
     folder = Path(reference)
     if folder.is_dir():
-        return folder
-    if isinstance(reference, str) and HUB_NAME.fullmatch(reference):
-        raise FormatError(
-            f"there is no folder {reference}, and names on the Hub are not supported here yet",
-            hint="fetch the artifact first, then name its folder",
-        )
+        return remote.Fetched(folder, "")
+    if isinstance(reference, str) and remote.NAME.fullmatch(reference):
+        return remote.fetch(reference)
     raise FormatError(
-        f"there is no folder {reference}", hint="name a folder that 'hub train' wrote"
+        f"there is no folder {reference}",
+        hint="name a folder that 'hub train' wrote, or owner/name on the Hub",
     )
 
 
@@ -54,6 +51,7 @@ class Origin:
         recipe: Its recipe, every method named by its plugin.
         new_head: Only the backbone side starts from it; heads are new.
         add_labels: Labels of the new data that it does not have are added to its own.
+        address: ``owner/name@commit`` where it was fetched from the Hub, else empty.
     """
 
     folder: Path
@@ -62,6 +60,7 @@ class Origin:
     recipe: Recipe
     new_head: bool = False
     add_labels: bool = False
+    address: str = ""
 
     @classmethod
     def open(
@@ -78,17 +77,18 @@ class Origin:
                 "--new-head and --add-labels exclude each other",
                 hint="a new head takes its labels from the data",
             )
-        folder = folder_of(reference)
+        fetched = found_at(reference)
+        folder = fetched.folder
         content = manifest.read(folder)
         manifest.check_files(folder, content)
         recipe = loading.recipe_of(folder, content)
         sha256 = sha256_of(folder / manifest.NAME)
-        return cls(folder, content, sha256, recipe, new_head, add_labels)
+        return cls(folder, content, sha256, recipe, new_head, add_labels, fetched.address)
 
     @property
     def name(self) -> str:
-        """The folder's own name, without the path to it."""
-        return self.folder.resolve().name
+        """Its address on the Hub, or the folder's own name without the path to it."""
+        return self.address or self.folder.resolve().name
 
     def key(self) -> dict[str, Any]:
         """Return what must be the same for a run to be resumed."""

@@ -19,7 +19,7 @@ PLUGINS = CORE.parent / "plugins"
 FLOORS = [
     {"errors", "declare", "options"},
     {"spec", "catalog", "recipe", "identity", "manifest", "predictions", "tables", "locks",
-     "cachefiles",
+     "cachefiles", "remote",
      "wording", "textfiles", "arrowfiles", "hubdata", "sources", "values", "stored"},
     {"batch", "wrapper", "model", "part"},
     {"modes", "devices", "data", "state", "build", "timeline", "training", "evaluate", "artifact",

@@ -567,8 +567,6 @@ def test_the_backbone_may_be_somewhere_else(firsts, tmp_path, monkeypatch):
 def test_what_is_no_artifact_is_refused(firsts, tmp_path):
     cases = {
         str(tmp_path): f"{tmp_path} is no artifact: it has no hub.json",
-        "owner/name": "there is no folder owner/name, and names on the Hub are not supported here "
-        "yet",
         "no-such-folder": "there is no folder no-such-folder",
     }
     for reference, message in cases.items():
@@ -700,11 +698,11 @@ def test_the_command_refuses_flags_without_an_artifact(folder):
     done = run("train", "--data", "mood.csv", "--new-head", "--out", "x", cwd=folder)
     assert done.returncode == 2
     assert "Error: --new-head says how to start from an artifact: --from FOLDER" in done.stderr
-    done = run("train", "--from", "owner/name", "--data", "mood.csv", "--out", "x", cwd=folder)
+    done = run("train", "--from", "gone", "--data", "mood.csv", "--out", "x", cwd=folder)
     assert (done.returncode, done.stderr) == (
         1,
-        "Error: there is no folder owner/name, and names on the Hub are not supported here yet\n"
-        "Hint: fetch the artifact first, then name its folder\n",
+        "Error: there is no folder gone\n"
+        "Hint: name a folder that 'hub train' wrote, or owner/name on the Hub\n",
     )
 
 

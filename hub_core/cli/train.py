@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--from",
     "start",
-    metavar="FOLDER",
+    metavar="FOLDER|OWNER/NAME",
     help="Start from a trained artifact, with its recipe; data are given anew.",
 )
 @click.option("--new-head", is_flag=True, help="With --from: new heads, for another task.")
