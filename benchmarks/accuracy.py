@@ -16,17 +16,18 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
 import random
 import statistics
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+from kept import Kept
 
 HERE = Path(__file__).parent
 SENTENCES = HERE.parent / "examples" / "movies.csv"
@@ -89,40 +90,19 @@ def run_trainer(seed: int, sentences: int, rate: float) -> dict[str, Any]:
     return asdict(outcome)
 
 
-@dataclass(slots=True)
-class Results:
-    """What has been measured so far, in a file that is written after every run."""
+class Results(Kept):
+    """Runs of both sides, each in a process of its own."""
 
-    path: Path
-    setting: dict[str, Any]
-    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    def measure(
+        self, name: str, run: Callable[..., dict[str, Any]], *numbers: float
+    ) -> dict[str, Any]:
+        """Return what a run measured."""
 
-    @classmethod
-    def open(cls, path: Path, setting: dict[str, Any]) -> Results:
-        """Go on from a file of the same setting, or start one."""
-        if not path.is_file():
-            return cls(path, setting)
-        stored = json.loads(path.read_text("utf-8"))
-        if stored["setting"] != setting:
-            raise SystemExit(f"{path} was measured with {stored['setting']}, this is {setting}; "
-                             "choose another --results")  # fmt: skip
-        return cls(path, setting, stored["runs"])
-
-    def get(self, name: str, run: Callable[..., dict[str, Any]], *numbers: float) -> dict[str, Any]:
-        """Return what a run measured, in a fresh process if it has not been run yet."""
-        if name not in self.runs:
-            print(f"running {name} ...", flush=True)
+        def fresh() -> dict[str, Any]:
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                self.runs[name] = pool.submit(run, *numbers).result()
-            self._write()
-        return self.runs[name]
+                return pool.submit(run, *numbers).result()
 
-    def _write(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        content = {"setting": self.setting, "runs": self.runs}
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        partial.replace(self.path)
+        return self.get(name, fresh)
 
 
 def measure(results: Results, seeds: int, sentences: int) -> dict[str, list[dict[str, Any]]]:
@@ -130,14 +110,16 @@ def measure(results: Results, seeds: int, sentences: int) -> dict[str, list[dict
     from baseline import RATES
 
     def trainer(seed: int, rate: float) -> dict[str, Any]:
-        return results.get(
+        return results.measure(
             f"trainer, seed {seed}, rate {rate:g}", run_trainer, seed, sentences, rate
         )
 
     best = max((trainer(0, rate) for rate in RATES), key=lambda found: found["validation"])
     sides: dict[str, list[dict[str, Any]]] = {"hub-core": [], "Trainer": []}
     for seed in range(seeds):
-        sides["hub-core"].append(results.get(f"hub-core, seed {seed}", run_hub, seed, sentences))
+        sides["hub-core"].append(
+            results.measure(f"hub-core, seed {seed}", run_hub, seed, sentences)
+        )
         sides["Trainer"].append(trainer(seed, best["rate"]))
     return sides
 
@@ -180,7 +162,7 @@ def main() -> None:
     versions = {package: metadata.version(package) for package in packages}
     setting = {"sentences": sentences, "epochs": EPOCHS, "threads": 1, **versions}
     path = options.results or HERE / "results" / f"{name}.json"
-    show(measure(Results.open(path, setting), seeds, sentences))
+    show(measure(Results(path, setting), seeds, sentences))
 
 
 if __name__ == "__main__":

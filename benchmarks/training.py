@@ -21,12 +21,14 @@ import random
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
+from kept import Kept
 from sides import EPOCHS, MODES
 
 HERE = Path(__file__).parent
@@ -52,34 +54,36 @@ ACCURACY_GOAL = -0.5
 """Points that the mean may be below B's."""
 
 
-class Results:
-    """What has been measured so far, in a file that is replaced after every run."""
+class Results(Kept):
+    """Runs of ``sides.py``, each in a process of its own.
 
-    def __init__(self, path: Path, setting: dict[str, Any], work: Path) -> None:
-        self.path, self.setting, self.work = path, setting, work
-        stored = json.loads(path.read_text("utf-8")) if path.is_file() else {"setting": setting}
-        if stored["setting"] != setting:
-            raise SystemExit(f"{path} was measured with {stored['setting']}, this is {setting}; "
-                             "choose another --results")  # fmt: skip
-        self.runs: dict[str, dict[str, Any]] = stored.get("runs", {})
+    Args:
+        path: The file of results.
+        setting: What must be the same.
+        work: Where data are written to.
+        workers: Runs at once, of those for accuracy alone.
+    """
 
-    def get(self, name: str, **job: Any) -> dict[str, Any]:
-        """Return what a run measured; run it in a fresh process if it has not been run yet."""
-        if name not in self.runs:
-            print(f"running {name} ...", file=sys.stderr, flush=True)
-            job = {"seed": 0, "threads": self.setting["threads"], "curve": False, **job}
-            command = [sys.executable, str(HERE / "sides.py"), json.dumps(job)]
+    def __init__(self, path: Path, setting: dict[str, Any], work: Path, workers: int) -> None:
+        super().__init__(path, setting)
+        self.work, self.workers = work, workers
+
+    def measure(self, name: str, **job: Any) -> dict[str, Any]:
+        """Return what a job measured."""
+        job = {"seed": 0, "threads": self.setting["threads"], "curve": False, **job}
+        command = [sys.executable, str(HERE / "sides.py"), json.dumps(job)]
+
+        def run() -> dict[str, Any]:
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8")
-            self.runs[name] = json.loads(done.stdout.splitlines()[-1])
-            self._write()
-        return self.runs[name]
+            found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+            return found
 
-    def _write(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        content = {"setting": self.setting, "runs": self.runs}
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        partial.replace(self.path)
+        return self.get(name, run)
+
+    def measure_all(self, jobs: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        """Measure many jobs, several at once."""
+        with ThreadPoolExecutor(self.workers) as pool:
+            list(pool.map(lambda job: self.measure(job[0], **job[1]), jobs))
 
 
 # -- data
@@ -133,7 +137,7 @@ def speeds(results: Results, rounds: int, modes: Sequence[str], sentences: int) 
     data = speed_data(results.work, sentences)
     for name, number in itertools.product(data, range(rounds)):
         for mode, side in ((mode, side) for mode in modes for side in SIDES):
-            results.get(
+            results.measure(
                 f"speed {name} {mode} {side} {number}",
                 side=side,
                 mode=mode,
@@ -150,15 +154,18 @@ def accuracies(results: Results, seeds: int, modes: Sequence[str], sentences: in
         written(results.work, f"movies-{sentences}", rows[:sentences]),
         written(results.work, "movies-others", rows[sentences:]),
     )
-    for mode in modes:
-        for side in ("ours", "B"):
-            for rate in RATES[mode]:
-                results.get(f"rate {mode} {side} {rate:g}", side=side, mode=mode, data=small,
-                            rate=rate, curve=True)  # fmt: skip
-            best = best_rate(results, mode, side)
-            for seed in range(seeds):
-                results.get(f"accuracy {mode} {side} {seed}", side=side, mode=mode, data=large,
-                            rate=best, seed=seed, curve=True)  # fmt: skip
+    pairs = list(itertools.product(modes, ("ours", "B")))
+    results.measure_all(
+        (f"rate {mode} {side} {rate:g}",
+         {"side": side, "mode": mode, "data": small, "rate": rate, "curve": True})
+        for mode, side in pairs for rate in RATES[mode]
+    )  # fmt: skip
+    results.measure_all(
+        (f"accuracy {mode} {side} {seed}",
+         {"side": side, "mode": mode, "data": large, "seed": seed, "curve": True,
+          "rate": best_rate(results, mode, side)})
+        for seed in range(seeds) for mode, side in pairs
+    )  # fmt: skip
 
 
 def best_rate(results: Results, mode: str, side: str) -> float:
@@ -245,6 +252,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="speeds once, on 300 sentences")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--workers", type=int, default=1, help="runs at once, of those for accuracy alone"
+    )
     parser.add_argument("--results", type=Path, help="default: a file in results/")
     parser.add_argument("--only-show", action="store_true", help="run nothing")
     options = parser.parse_args()
@@ -254,7 +264,8 @@ def main() -> None:
     path = options.results or HERE / "results" / f"{name}.json"
     work = HERE / "results" / "data.run"
     work.mkdir(parents=True, exist_ok=True)
-    results = Results(path, setting(options.threads, options.quick), work)
+    results = Results(path, setting(options.threads, options.quick), work,
+                      options.workers)  # fmt: skip
     if not options.only_show:
         speeds(results, 1 if options.quick else 3, options.modes, 300 if options.quick else 1000)
     if not options.quick and not options.only_show:
