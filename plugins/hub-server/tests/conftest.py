@@ -1,0 +1,85 @@
+"""A real server in a process of its own, on a free port of this machine."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from huggingface_hub import HfApi, constants
+
+CRASHING = """
+import importlib, os, pathlib, signal, sys
+place, flag = sys.argv.pop(1), pathlib.Path(sys.argv.pop(1))
+module, _, name = place.partition(":")
+holder = importlib.import_module(module)
+*path, last = name.split(".")
+for part in path:
+    holder = getattr(holder, part)
+real = getattr(holder, last)
+def dies(*values, **named):
+    if flag.exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*values, **named)
+setattr(holder, last, dies)
+from hub_server.command import serve
+serve()
+"""
+
+
+class Server:
+    """A running server."""
+
+    def __init__(self, folder, arguments=(), *, dies_at=None):
+        self.folder, self.flag = folder, folder.with_name(f"{folder.name}.armed")
+        start = (
+            ["-c", CRASHING, dies_at, str(self.flag)] if dies_at else ["-m", "hub_core", "serve"]
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, *start, "--dir", str(folder), "--port", "0", *arguments],
+            stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        self.tokens = []
+        made = sum(1 for argument in arguments if argument == "--token")
+        lines = [self.process.stdout.readline() for _ in range(2 + made)]
+        assert lines[0].startswith("export HF_ENDPOINT="), lines
+        self.url = lines[0].strip().partition("=")[2]
+        self.tokens = [line.partition("=")[2].split()[0] for line in lines[2:]]
+
+    def api(self, token="unused"):
+        return HfApi(endpoint=self.url, token=token)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+@pytest.fixture(autouse=True)
+def _plain_uploads(monkeypatch, tmp_path):
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Start servers; all of them end with the test."""
+    started = []
+
+    def start(*arguments, name="hub", dies_at=None):
+        started.append(Server(tmp_path / name, arguments, dies_at=dies_at))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.kill()
+
+
+@pytest.fixture
+def server(serve):
+    return serve()
+
+
+@pytest.fixture
+def api(server):
+    return server.api()
