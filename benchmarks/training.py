@@ -1,7 +1,7 @@
 """Training: seconds, memory and accuracy of hub-core against ``Trainer`` scripts, paired.
 
     python benchmarks/training.py            everything; resumable; hours on a slow machine
-    python benchmarks/training.py --quick    speeds once, on 300 sentences; a few minutes
+    python benchmarks/training.py --quick    speeds once, on 300 movie sentences; minutes
 
 Speeds come from runs on 1,000 sentences, three of each side in turn, each in a process of its own
 with a cold start; a ratio is the median of the three pairs' ratios. Accuracy comes from 4,000
@@ -114,16 +114,16 @@ def written(work: Path, name: str, rows: Sequence[dict[str, str]]) -> str:
     return str(path)
 
 
-def speed_data(work: Path, sentences: int) -> dict[str, tuple[str, str]]:
+def speed_data(results: Results, sentences: int) -> dict[str, tuple[str, str]]:
     """Return the data sets that speeds are measured on: a training and a small held-out file."""
     sets = {"movies": movies()}
-    shared = os.environ.get("HUB_SHARED", "")
+    shared = "" if results.setting["quick"] else os.environ.get("HUB_SHARED", "")
     if (sst2 := Path(shared) / "data" / "sst2").is_dir() and shared:
         sets["sst2"] = phrases(sst2)
     return {
         name: (
-            written(work, f"{name}-{sentences}", rows[:sentences]),
-            written(work, f"{name}-held-out", rows[-1000:]),
+            written(results.work, f"{name}-{sentences}", rows[:sentences]),
+            written(results.work, f"{name}-held-out", rows[-1000:]),
         )
         for name, rows in sets.items()
     }
@@ -134,7 +134,7 @@ def speed_data(work: Path, sentences: int) -> dict[str, tuple[str, str]]:
 
 def speeds(results: Results, rounds: int, modes: Sequence[str], sentences: int) -> None:
     """Run every side of every mode in turn, round by round."""
-    data = speed_data(results.work, sentences)
+    data = speed_data(results, sentences)
     for name, number in itertools.product(data, range(rounds)):
         for mode, side in ((mode, side) for mode in modes for side in SIDES):
             results.measure(
@@ -148,7 +148,7 @@ def speeds(results: Results, rounds: int, modes: Sequence[str], sentences: int) 
 
 def accuracies(results: Results, seeds: int, modes: Sequence[str], sentences: int) -> None:
     """Choose each side's learning rate, then run all seeds of ours and of B."""
-    small = speed_data(results.work, 1000)["movies"]
+    small = speed_data(results, 1000)["movies"]
     rows = movies()
     large = (
         written(results.work, f"movies-{sentences}", rows[:sentences]),
