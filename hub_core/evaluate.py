@@ -56,9 +56,15 @@ def predict(
     model: TaskModel, task: str, examples: Sequence[Example], *, precision: str = "fp32"
 ) -> list[Prediction]:
     """Return a task's predictions for examples, in order."""
-    head = model.head(task)
-    rows = rows_of(head, examples, model.backbone)
-    return head.predict(run(model, task, rows, precision=precision), rows)
+    rows = rows_of(model.head(task), examples, model.backbone)
+    return predict_rows(model, task, rows, precision=precision)
+
+
+def predict_rows(
+    model: TaskModel, task: str, rows: Sequence[Row], *, precision: str = "fp32"
+) -> list[Prediction]:
+    """Return a task's predictions for the examples that rows were made of, in order."""
+    return model.head(task).predict(run(model, task, rows, precision=precision), rows)
 
 
 def measure(model: TaskModel, task: str, examples: Sequence[Example]) -> dict[str, float]:
@@ -88,7 +94,7 @@ def held_out(
     for split in reversed(HELD_OUT):
         if examples := splits.get(split):
             rows = known.get(split) or rows_of(model.head(task), examples, model.backbone)
-            found = model.head(task).predict(run(model, task, rows), rows)
+            found = predict_rows(model, task, rows)
             metrics[split] = model.head(task).metrics(found, examples)
             kept = _judged(model, task, split, examples, found)
     return metrics, kept

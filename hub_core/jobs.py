@@ -280,9 +280,8 @@ def _loop(
     def validate() -> Metrics:
         metrics = {}
         for name, examples in watched.items():
-            head = built.model.head(name)
-            kept = evaluate.run(built.model, name, features[name])
-            metrics[name] = head.metrics(head.predict(kept, features[name]), examples)
+            found = evaluate.predict_rows(built.model, name, features[name])
+            metrics[name] = built.model.head(name).metrics(found, examples)
         return metrics
 
     def score(metrics: Metrics) -> float:

@@ -114,18 +114,28 @@ class Trace:
         yield from walk(self._backbone, 0)
 
 
-def lasting_depth(plan: Plan, at: int, depth_of: Callable[[Chosen], int]) -> int:
-    """Return the depth to keep from a step on: 0 where it would not last for two epochs.
+def depths_of(plan: Plan, depth_of: Callable[[Chosen], int]) -> dict[int, int]:
+    """Return the depth below everything chosen so far, for each step at which that changes.
 
     Args:
         plan: What trains when.
-        at: A step at which what trains changes.
-        depth_of: The depth below everything that has been chosen so far.
+        depth_of: The depth below some parameters.
     """
     depths, so_far = {}, Chosen()
     for step, chosen in sorted(plan.changes.items()):
         so_far |= chosen
         depths[step] = depth_of(so_far)
+    return depths
+
+
+def lasting_depth(plan: Plan, at: int, depths: Mapping[int, int]) -> int:
+    """Return the depth to keep from a step on: 0 where it would not last for two epochs.
+
+    Args:
+        plan: What trains when.
+        at: A step at which what trains changes.
+        depths: What ``depths_of`` gives.
+    """
     now = depths[at]
     start = min(step for step, depth in depths.items() if depth == now)
     end = min((step for step, depth in depths.items() if depth < now), default=plan.steps)

@@ -42,7 +42,7 @@ from hub_core.model import Batch, Row, tensors_of
 from hub_core.modes import set_modes
 from hub_core.optimizing import optimizer_of, rate_at
 from hub_core.part import Losses
-from hub_core.prefix import Prefix, lasting_depth
+from hub_core.prefix import Prefix, depths_of, lasting_depth
 from hub_core.recipe import Training
 from hub_core.timeline import Moment, plan_run
 
@@ -125,6 +125,7 @@ class Loop:
         self.progress = Progress()
         self.optimizer = optimizer_of(built, self.plan.ever, settings, device)
         kept_as = torch.bfloat16 if precision == "bf16" else torch.float32
+        self._depths: dict[int, int] | None = None
         self.prefix = Prefix(
             self.model, self._all_batches, self._two_rows, kept_as, settings.cache_limit * 2**20
         )
@@ -258,7 +259,9 @@ class Loop:
             return
         self.model.eval()
         with self.accelerator.autocast():
-            self.prefix.use(lasting_depth(self.plan, at, self.prefix.depth_of))
+            if self._depths is None:
+                self._depths = depths_of(self.plan, self.prefix.depth_of)
+            self.prefix.use(lasting_depth(self.plan, at, self._depths))
 
     def _step(self, batches: Sequence[tuple[str, Sequence[Row]]]) -> float:
         moment = self.plan.moment(self.progress.total)

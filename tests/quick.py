@@ -13,6 +13,7 @@ from hub_core.declare import Task
 from hub_core.manifest import TaskEntry
 from hub_core.part import Chosen, Context
 from hub_core.recipe import parse
+from hub_core.spec import Method
 from hub_core.training import plan_run
 
 LABELS = ("bad", "good")
@@ -76,3 +77,11 @@ def save_to(trained, folder, *, prove=False, examples=EXAMPLES):
     }
     probes = {task.name: examples for task in trained.tasks}
     return save(trained, Path(folder), Record(entries), probes, prove=prove)
+
+
+def own(module, name, place, options="hub_core.options:NoOptions", **tags):
+    """Announce a method that a test module brings itself."""
+    tags = {key: frozenset(value) for key, value in tags.items()}
+    return Method(
+        name=name, summary=f"Own: {name}", factory=f"{module}:{place}", options=options, **tags
+    )

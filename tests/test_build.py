@@ -1,5 +1,7 @@
 """Everything that does not compose is told at once, and what is built is the same every time."""
 
+import functools
+
 import pytest
 import quick
 import torch
@@ -22,7 +24,7 @@ from hub_core.errors import (
 from hub_core.model import tensors_of
 from hub_core.part import Context, Part
 from hub_core.recipe import parse
-from hub_core.spec import Method, hookimpl
+from hub_core.spec import hookimpl
 
 HINT = "take one of them out, or change the order"
 
@@ -93,11 +95,7 @@ class Leaving(Part):
             parametrize.register_parametrization(linear, "weight", nn.Identity())
 
 
-def own(name, place, options="hub_core.options:NoOptions", **tags):
-    tags = {key: frozenset(value) for key, value in tags.items()}
-    return Method(
-        name=name, summary=f"Own: {name}", factory=f"{__name__}:{place}", options=options, **tags
-    )
+own = functools.partial(quick.own, __name__)
 
 
 @hookimpl

@@ -12,7 +12,7 @@ import hub_core
 from hub_core import cachefiles, features, prefix
 from hub_core.declare import Stage
 from hub_core.features import Features, key_of
-from hub_core.prefix import lasting_depth
+from hub_core.prefix import depths_of, lasting_depth
 from hub_core.timeline import Plan
 
 FAMILIES = ["bert", "distilbert", "modernbert", "roberta"]
@@ -243,12 +243,12 @@ def plan(*changes, epochs=4, steps=10):
 def test_a_depth_counts_what_was_chosen_before_too():
     depth = {frozenset("h"): 6, frozenset("a"): 3, frozenset("ha"): 3}.__getitem__
     found = plan((0, frozenset("h")), (20, frozenset("a")))
-    assert lasting_depth(found, 0, depth) == 6
-    assert lasting_depth(found, 20, depth) == 3
+    assert lasting_depth(found, 0, depths_of(found, depth)) == 6
+    assert lasting_depth(found, 20, depths_of(found, depth)) == 3
 
 
 def test_a_depth_that_does_not_last_two_epochs_is_not_worth_it():
     depth = {frozenset("h"): 6, frozenset("ha"): 3}.__getitem__
     found = plan((0, frozenset("h")), (19, frozenset("a")), epochs=3)
-    assert lasting_depth(found, 0, depth) == 0
-    assert lasting_depth(found, 19, depth) == 0
+    assert lasting_depth(found, 0, depths_of(found, depth)) == 0
+    assert lasting_depth(found, 19, depths_of(found, depth)) == 0

@@ -1,6 +1,7 @@
 """What trains, when, at which rate, on which rows; and which of its states a run leaves behind."""
 
 import collections
+import functools
 import json
 import random
 
@@ -18,7 +19,7 @@ from hub_core.declare import Stage
 from hub_core.errors import DataError, TrainingError
 from hub_core.model import Wrapper, tensors_of
 from hub_core.part import ParameterOptions, Part, created
-from hub_core.spec import Method, hookimpl
+from hub_core.spec import hookimpl
 from hub_core.timeline import stage_epochs
 
 BODY = "backbone.body"
@@ -133,11 +134,7 @@ class Noisy(ToyEncoder):
         return type(encoded)(self.body.layer[0].noise(self.noise(encoded.hidden)), encoded.mask)
 
 
-def own(name, place, options="hub_core.options:NoOptions", **tags):
-    tags = {key: frozenset(value) for key, value in tags.items()}
-    return Method(
-        name=name, summary=f"Own: {name}", factory=f"{__name__}:{place}", options=options, **tags
-    )
+own = functools.partial(quick.own, __name__)
 
 
 @hookimpl

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hub_core.cli.options import json_flag
+from hub_core.cli.options import column_flag, json_flag
 from hub_core.cli.output import echo_json, printable, table
 from hub_core.wording import SHOWN, counted
 
@@ -30,13 +30,7 @@ def data() -> None:
 @data.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--head", metavar="METHOD", help="What it is for; default: what fits.")
-@click.option(
-    "--column",
-    "columns",
-    multiple=True,
-    metavar="ROLE=NAME",
-    help="Where a role's column has another name.",
-)
+@column_flag("Where a role's column has another name.")
 @click.option("--test", multiple=True, metavar="FILE", help="Test data, to be compared with.")
 @click.option("--backbone", metavar="MODEL|METHOD[=MODEL]", help="Count the tokens that it reads.")
 @click.option(

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+
+def column_flag(text: str) -> Callable[[Command], Command]:
+    """Return the option ``--column`` with its help."""
+    return click.option("--column", "columns", multiple=True, metavar="ROLE=NAME", help=text)
+
+
 _TASK = (
     click.option(
         "--data",
@@ -21,13 +27,7 @@ _TASK = (
     ),
     click.option("--validation", metavar="FILE|SHARE", help="Validation data; default: 0.1."),
     click.option("--test", metavar="FILE|SHARE", help="Test data; default: 0.1."),
-    click.option(
-        "--column",
-        "columns",
-        multiple=True,
-        metavar="ROLE=NAME",
-        help="Where a role's column has another name.",
-    ),
+    column_flag("Where a role's column has another name."),
     click.option("--task", metavar="NAME", help="The task of these flags and of --head."),
 )
 _METHODS = (
@@ -108,12 +108,6 @@ def place_flag(command: Command) -> Command:
 
 def task_flags(command: Command) -> Command:
     """Add ``--task`` and ``--column`` for data that are given to an artifact."""
-    named = click.option(
-        "--column",
-        "columns",
-        multiple=True,
-        metavar="ROLE=NAME",
-        help="Where a role's column has another name than in training.",
-    )
+    named = column_flag("Where a role's column has another name than in training.")
     task = click.option("--task", default="", help="The task, where the artifact has several.")
     return task(named(command))
