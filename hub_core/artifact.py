@@ -22,16 +22,18 @@ from typing import Any
 
 from torch import Tensor
 
-from hub_core import __version__, manifest
+from hub_core import __version__, manifest, notes
 from hub_core.build import Blueprint, Built
 from hub_core.declare import Task
 from hub_core.errors import ArtifactError
+from hub_core.folders import new_folder, write_json
+from hub_core.identity import sha256_of
 from hub_core.manifest import BackboneEntry, Manifest, MethodEntry, TaskEntry
 from hub_core.model import Example, tensors_of
 from hub_core.part import Portable
 from hub_core.proof import PROBE, PROBE_JSON, prove_in_fresh_process, write_probe
 from hub_core.recipe import Recipe
-from hub_core.state import load_tensors, new_folder, save_tensors, split, write_json
+from hub_core.state import load_tensors, save_tensors, split
 
 DELTA, WHOLE, STATE = "delta.safetensors", "whole.safetensors", "state.safetensors"
 PLAIN, ADAPTER, ADAPTER_CONFIG = (
@@ -127,6 +129,9 @@ def save(
             proof = prove_in_fresh_process(partial, place)
             content = content.model_copy(update={"proof": proof})
             manifest.write(partial, content)
+    if content.proof is not None:
+        found = f"{content.proof.difference:.1e}"
+        notes.note(notes.PROOFS, sha256_of(folder / manifest.NAME), found)
     return content
 
 

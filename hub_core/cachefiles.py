@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hub_core.identity import cache_folder
 from hub_core.locks import HeldError, hold, release
+from hub_core.notes import cache_folder
 
 
 def folder() -> Path:

@@ -87,6 +87,7 @@ class Method:
         provides: Tags that hold from then on.
         removes: Tags that hold no longer.
         reference: For a backbone, the option that takes a bare ``--backbone VALUE``.
+        pipeline_tag: For a head, what the Hub calls its task.
         paper: Where the method comes from.
 
     Raises:
@@ -101,6 +102,7 @@ class Method:
     provides: Tags = frozenset()
     removes: Tags = frozenset()
     reference: str = ""
+    pipeline_tag: str = ""
     paper: str = ""
 
     def __post_init__(self) -> None:

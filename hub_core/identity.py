@@ -6,14 +6,12 @@ so that a file is read once; places are remembered when a backbone was used from
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
-import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from hub_core import notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +42,11 @@ def file_sha256(path: Path) -> str:
     real = path.resolve()
     stat = real.stat()
     key = f"{real}|{stat.st_size}|{stat.st_mtime_ns}"
-    memory = _read("hashes.json")
-    if key not in memory:
-        memory[key] = sha256_of(real)
-        _write("hashes.json", memory)
-    return memory[key]
+    known = notes.read("hashes.json").get(key)
+    if known is None:
+        known = sha256_of(real)
+        notes.note("hashes.json", key, known)
+    return known
 
 
 def sha256_of(path: Path) -> str:
@@ -59,41 +57,10 @@ def sha256_of(path: Path) -> str:
 
 def remember(found: str, place: Path) -> None:
     """Note that the backbone with this fingerprint is in ``place`` on this machine."""
-    memory = _read("places.json")
-    if memory.get(found) != str(place.resolve()):
-        memory[found] = str(place.resolve())
-        _write("places.json", memory)
+    notes.note("places.json", found, str(place.resolve()))
 
 
 def remembered(wanted: str) -> Path | None:
     """Return the folder on this machine where the backbone was last used, if it still exists."""
-    place = _read("places.json").get(wanted)
+    place = notes.read("places.json").get(wanted)
     return Path(place) if place and Path(place).is_dir() else None
-
-
-def cache_folder() -> Path:
-    """Return where this user keeps what can be made again."""
-    base = os.environ.get("HUB_CORE_CACHE") or os.environ.get("XDG_CACHE_HOME")
-    return Path(base) / "hub-core" if base else Path.home() / ".cache" / "hub-core"
-
-
-def _read(name: str) -> dict[str, str]:
-    """Read one of the memories; a memory that cannot be read is an empty one."""
-    with contextlib.suppress(OSError, ValueError):
-        memory = json.loads((cache_folder() / name).read_text("utf-8"))
-        if isinstance(memory, dict):
-            return {str(key): value for key, value in memory.items() if isinstance(value, str)}
-    return {}
-
-
-def _write(name: str, memory: dict[str, str]) -> None:
-    """Replace a memory as a whole; where nothing can be written it is simply not kept."""
-    with contextlib.suppress(OSError):
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=cache_folder(), prefix=name)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(memory, file)
-            os.replace(temporary, cache_folder() / name)
-        finally:
-            Path(temporary).unlink(missing_ok=True)

@@ -6,54 +6,78 @@ the empty architecture is built, the parts finalize, everything is filled in.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hub_core import catalog, manifest
+from hub_core import catalog, manifest, notes, readers
 from hub_core.artifact import STATE
 from hub_core.build import Built, assemble, plan
-from hub_core.declare import Task
-from hub_core.errors import IntegrityError, listed
+from hub_core.errors import FormatError, IntegrityError, RecipeError, listed
 from hub_core.evaluate import Predictor
-from hub_core.identity import Identity
+from hub_core.identity import sha256_of
 from hub_core.manifest import Manifest
 from hub_core.model import TaskModel, tensors_of
 from hub_core.part import Context
 from hub_core.proof import ELSEWHERE, PROBE, Check, compare
-from hub_core.recipe import Recipe, parse
+from hub_core.readers import Given
+from hub_core.recorded import identity_of, recipe_of, tasks_of
+from hub_core.remote.found import find
 from hub_core.state import join, load_tensors
 from hub_core.training import fill
 
 
 def load(
-    folder: str | Path, *, backbone: str = "", device: str = "cpu", check: bool = True
+    place: str | Path,
+    *,
+    backbone: str = "",
+    device: str = "cpu",
+    check: bool = True,
+    given: Given | None = None,
 ) -> Predictor:
-    """Load an artifact.
+    """Load an artifact, or what another library published with a head.
 
     Args:
-        folder: The artifact.
+        place: A folder, or ``owner/name`` or ``owner/name@revision`` on the Hub, which is pulled.
         backbone: Where its backbone is, if it is not where this machine last used it.
         device: Where the model goes.
         check: Compare every file with its sha256 first.
+        given: For what is no artifact of ours: labels and a head, where it has none.
 
     Raises:
-        FormatError: The folder is no artifact.
+        FormatError: The place is neither an artifact nor anything else that can be read.
         IntegrityError: A file or the set of tensors is not what was saved.
         BaseMismatchError: The backbone that was found is another one.
         UnknownMethodError: A plugin that it needs is not installed.
+        RemoteError: It is on the Hub and cannot be pulled.
     """
-    folder = Path(folder)
+    found = find(place)
+    if not found.ours:
+        return _of_others(found.folder, backbone, device, given or Given())
+    folder = found.folder
     content = manifest.read(folder)
+    if given is not None and (given.labels or given.head):
+        raise RecipeError(
+            f"{place} is an artifact, which has its own head and labels",
+            hint="leave --labels and --head-file out",
+        )
     if check:
         manifest.check_files(folder, content)
     tasks = tasks_of(content)
     built = replay(folder, content, place=backbone, device=torch.device(device))
     return Predictor(built.model, tasks, content, folder)
+
+
+def _of_others(folder: Path, backbone: str, device: str, given: Given) -> Predictor:
+    """Load what another library wrote."""
+    files = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
+    reader, _ = readers.reader_for(files)
+    opened = reader.open(folder, replace(given, backbone=backbone or given.backbone))
+    return Predictor(opened.model.to(device), opened.tasks)
 
 
 def replay(
@@ -99,28 +123,6 @@ def replay(
     return built
 
 
-def tasks_of(content: Manifest) -> list[Task]:
-    """Return an artifact's tasks."""
-    return [Task(name, tuple(entry.labels), entry.columns) for name, entry in content.tasks.items()]
-
-
-def identity_of(content: Manifest) -> Identity:
-    """Return who an artifact's backbone is."""
-    known = content.backbone
-    return Identity(known.fingerprint, known.config, known.hint, known.name)
-
-
-def recipe_of(folder: Path, content: Manifest) -> Recipe:
-    """Return an artifact's recipe, every method named by its plugin.
-
-    Raises:
-        IntegrityError: It is not the recipe of the artifact's tasks and methods.
-    """
-    recipe = parse(_qualified(content), source=str(folder))
-    _check_recipe(recipe, content, folder)
-    return recipe
-
-
 def states_of(folder: Path, content: Manifest) -> list[Any]:
     """Return the state of every part of an artifact, in order."""
     stored = load_tensors(folder / STATE) if STATE in content.files else {}
@@ -128,62 +130,41 @@ def states_of(folder: Path, content: Manifest) -> list[Any]:
     return [join(entry.state, stored) for entry in parts]
 
 
-def verify(folder: str | Path, *, backbone: str = "") -> Check:
+def verify(place: str | Path, *, backbone: str = "") -> Check:
     """Check an artifact's files, load it, and compare its outputs with the saved ones.
 
     Raises:
         IntegrityError: Something is not what was saved; also what ``load`` raises.
+        FormatError: It is no artifact of ours, so nothing was saved with it to compare.
     """
-    predictor = load(folder, backbone=backbone)
-    assert predictor.manifest is not None
+    return check_probe(load(place, backbone=backbone), place)
+
+
+def check_probe(predictor: Predictor, place: str | Path) -> Check:
+    """Compare a loaded artifact's outputs with the saved ones.
+
+    Raises:
+        IntegrityError: They differ by more than its proof allows.
+        FormatError: Nothing was saved to compare with.
+    """
+    if predictor.manifest is None:
+        raise FormatError(
+            f"{place} was not saved by hub-core, so it carries no outputs to compare with",
+            hint="measure it on labelled data: hub evaluate",
+        )
     check = compare(predictor)
     proof = predictor.manifest.proof
     limit = ELSEWHERE if proof is None else proof.elsewhere
     if not check.difference <= limit or not check.same:
         raise IntegrityError(
-            f"{folder}: its outputs differ from the saved ones by {check.difference:.1e} of their "
+            f"{place}: its outputs differ from the saved ones by {check.difference:.1e} of their "
             f"scale, accepted is {limit:.0e}"
             + ("" if check.same else ", and other labels are predicted"),
             hint="do not trust it before its author has explained the difference",
         )
+    assert predictor.folder is not None
+    notes.note(notes.PROOFS, sha256_of(predictor.folder / manifest.NAME), f"{check.difference:.1e}")
     return check
-
-
-def _qualified(content: Manifest) -> dict[str, Any]:
-    """Return the recipe with every method named by its plugin, as it was trained.
-
-    Only plugins that are installed are ever used: a name that the manifest gives is looked up in
-    the catalog and nowhere else.
-    """
-    recipe = json.loads(json.dumps(content.recipe))
-    entries = {
-        (entry.kind, entry.name): f"{entry.plugin}:{entry.name}" for entry in content.methods
-    }
-
-    def qualify(kind: Any, choice: dict[str, Any]) -> None:
-        bare = str(choice.get("name", "")).rpartition(":")[2]
-        choice["name"] = entries.get((kind, bare), choice.get("name"))
-
-    try:
-        qualify("backbone", recipe["backbone"])
-        for task in recipe["tasks"].values():
-            qualify("head", task["head"])
-        for kind, key in (("strategy", "strategies"), ("compressor", "compressors")):
-            for choice in recipe.get(key, []):
-                qualify(kind, choice)
-    except (KeyError, AttributeError, TypeError) as error:
-        raise IntegrityError(f"the manifest's recipe lacks {error}") from None
-    return dict(recipe)
-
-
-def _check_recipe(recipe: Recipe, content: Manifest, folder: Path) -> None:
-    """Refuse a manifest whose recipe is not the one of its tasks and methods."""
-    chosen = [("strategy", choice) for choice in recipe.strategies]
-    chosen += [("compressor", choice) for choice in recipe.compressors]
-    parts = [(kind, choice.name.rpartition(":")[2]) for kind, choice in chosen]
-    stored = [(m.kind, m.name) for m in content.methods if m.kind in ("strategy", "compressor")]
-    if set(recipe.tasks) != set(content.tasks) or parts != stored:
-        raise IntegrityError(f"{folder}: the recipe in {manifest.NAME} is of another artifact")
 
 
 def read_tensors(folder: Path, content: Manifest) -> dict[str, Tensor]:

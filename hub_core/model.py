@@ -70,6 +70,22 @@ class Backbone(nn.Module):
         """
         raise NotImplementedError
 
+    @classmethod
+    def files(cls, options: Any, ctx: Context) -> dict[str, Path]:
+        """Return the files by which others load the same model, by their names in a repository.
+
+        Args:
+            options: The recipe's options.
+            ctx: With ``identity``, which must be found, and perhaps ``place``.
+
+        Raises:
+            IncompatibleError: Models of this kind have no files that could be published.
+        """
+        raise IncompatibleError(
+            "a backbone of this kind cannot be published with the artifact",
+            hint="publish it yourself, then use --backbone-id owner/name",
+        )
+
     def encode(self, inputs: Mapping[str, Tensor]) -> Encoded:
         """Return exactly one vector per input position, whatever parts have added inside."""
         raise NotImplementedError

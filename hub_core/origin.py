@@ -10,34 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hub_core import loading, manifest, remote
+from hub_core import manifest
 from hub_core.build import Blueprint, Resolved
 from hub_core.catalog import Catalog
 from hub_core.data import TaskData
-from hub_core.errors import BaseMismatchError, DataError, FormatError, RecipeError, listed, near
+from hub_core.errors import BaseMismatchError, DataError, RecipeError, listed, near
 from hub_core.identity import sha256_of
 from hub_core.manifest import Manifest
 from hub_core.recipe import Choice, Recipe, TaskRecipe
+from hub_core.recorded import recipe_of
+from hub_core.remote.found import find
 
 NEW_HEAD = "start with new heads for other tasks or labels: --new-head"
-
-
-def found_at(reference: str | Path) -> remote.Fetched:
-    """Return the folder of an artifact, and its address if it is from the Hub.
-
-    Raises:
-        FormatError: There is no such folder.
-        RemoteError: It is a name on the Hub, and cannot be fetched.
-    """
-    folder = Path(reference)
-    if folder.is_dir():
-        return remote.Fetched(folder, "")
-    if isinstance(reference, str) and remote.NAME.fullmatch(reference):
-        return remote.fetch(reference)
-    raise FormatError(
-        f"there is no folder {reference}",
-        hint="name a folder that 'hub train' wrote, or owner/name on the Hub",
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +61,13 @@ class Origin:
                 "--new-head and --add-labels exclude each other",
                 hint="a new head takes its labels from the data",
             )
-        fetched = found_at(reference)
-        folder = fetched.folder
+        found = find(reference)
+        folder = found.folder
         content = manifest.read(folder)
         manifest.check_files(folder, content)
-        recipe = loading.recipe_of(folder, content)
+        recipe = recipe_of(folder, content)
         sha256 = sha256_of(folder / manifest.NAME)
-        return cls(folder, content, sha256, recipe, new_head, add_labels, fetched.address)
+        return cls(folder, content, sha256, recipe, new_head, add_labels, found.address)
 
     @property
     def name(self) -> str:

@@ -20,9 +20,10 @@ from torch import Tensor
 
 from hub_core.errors import ArtifactError, IntegrityError
 from hub_core.evaluate import Predictor, run
+from hub_core.folders import write_json
 from hub_core.manifest import Proof
 from hub_core.model import Example, Row, TaskModel
-from hub_core.state import load_tensors, save_tensors, write_json
+from hub_core.state import load_tensors, save_tensors
 
 PROBE, PROBE_JSON = "probe.safetensors", "probe.json"
 PROBE_ROWS = 8

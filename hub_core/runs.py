@@ -23,18 +23,10 @@ import torch
 from torch import Tensor
 
 from hub_core.errors import IntegrityError, TrainingError, listed
+from hub_core.folders import is_full, new_folder, recover, write_json
 from hub_core.locks import HeldError, hold
 from hub_core.recipe import Recipe
-from hub_core.state import (
-    is_full,
-    join,
-    load_tensors,
-    new_folder,
-    recover,
-    save_tensors,
-    split,
-    write_json,
-)
+from hub_core.state import join, load_tensors, save_tensors, split
 
 DataKey = Mapping[str, Mapping[str, Any]]
 """Split to what a task's examples are told apart by, ``examples`` being their number."""

@@ -27,6 +27,7 @@ from hub_core.model import Backbone, Head, TaskModel, tensors_of
 from hub_core.origin import NEW_HEAD, Origin
 from hub_core.part import Context
 from hub_core.recipe import Recipe, parse, read
+from hub_core.recorded import identity_of
 from hub_core.tasks import read_data
 from hub_core.training import fill
 
@@ -77,7 +78,7 @@ class Start:
         Raises:
             HubError: Whatever is wrong with recipe or data, or does not fit the artifact.
         """
-        ctx = replace(ctx, identity=loading.identity_of(self.origin.content), place=self._place)
+        ctx = replace(ctx, identity=identity_of(self.origin.content), place=self._place)
         blueprint = plan(self.recipe, self.catalog, ctx)
         self.origin.check(blueprint, self.catalog)
         self._warn_of_its_rate(blueprint)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hubs import running as running
 
 TOYS = Path(__file__).parent / "toys"
 

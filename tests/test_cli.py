@@ -16,9 +16,10 @@ import toydata
 from click.testing import CliRunner
 from rich.console import Console
 
-from hub_core.cli.output import share, size, table
+from hub_core.cli.output import table
 from hub_core.cli.progress import Bar, sentence
 from hub_core.cli.root import COMMANDS, hub
+from hub_core.figures import share, size
 from hub_core.recipe import TaskRecipe, Training, parse, read
 
 PROGRAM = [sys.executable, "-m", "hub_core"]

@@ -17,15 +17,16 @@ CORE = Path(hub_core.__file__).parent
 PLUGINS = CORE.parent / "plugins"
 
 FLOORS = [
-    {"errors", "declare", "options"},
+    {"errors", "declare", "options", "figures", "tomltext"},
     {"spec", "catalog", "recipe", "identity", "manifest", "predictions", "tables", "locks",
-     "cachefiles", "remote",
+     "cachefiles", "notes", "folders", "recorded", "inert", "scan", "readers", "adapter_config",
+     "remote", "card",
      "wording", "textfiles", "arrowfiles", "hubdata", "sources", "values", "stored"},
-    {"batch", "wrapper", "model", "part"},
+    {"batch", "wrapper", "model", "part", "library"},
     {"modes", "devices", "data", "state", "build", "timeline", "training", "evaluate", "artifact",
      "proof", "loading", "runs", "tasks", "tracking", "jobs", "survey", "lengths", "balance",
      "rows", "sketch", "fresh", "features", "prefix", "memory", "optimizing", "interrupts",
-     "origin", "start"},
+     "origin", "start", "claims", "publishing"},
     {"cli", "__main__"},
 ]  # fmt: skip
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

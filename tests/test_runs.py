@@ -22,9 +22,10 @@ from safetensors.torch import load_file, save_file
 import hub_core
 from hub_core import state
 from hub_core.errors import ArtifactError, IntegrityError, TrainingError
+from hub_core.folders import new_folder, recover, write_json
 from hub_core.recipe import parse
 from hub_core.runs import Run
-from hub_core.state import join, load_tensors, new_folder, recover, save_tensors, split, write_json
+from hub_core.state import join, load_tensors, save_tensors, split
 
 # -- state as JSON and tensors
 
@@ -279,7 +280,7 @@ def test_an_old_folder_comes_back_when_the_new_one_cannot_take_its_place(target,
             raise OSError(errno.EIO, "Input/output error")
         move(source, destination)
 
-    monkeypatch.setattr("hub_core.state.os.replace", fails)
+    monkeypatch.setattr("hub_core.folders.os.replace", fails)
     with pytest.raises(ArtifactError) as caught, new_folder(target.path):
         pass
     assert caught.value.message == (

@@ -1,40 +1,55 @@
-"""``hub evaluate`` and ``hub verify``: what a saved artifact is worth."""
+"""``hub evaluate``: what an artifact is worth on labelled data; and how commands open one."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from hub_core.cli.options import json_flag, place_flag, task_flags
-from hub_core.cli.output import difference, echo_json, table
+from hub_core.cli.fetching import download_flag, found, place_argument
+from hub_core.cli.options import given_flags, json_flag, place_flag, task_flags
+from hub_core.cli.output import echo_json, table
 
 if TYPE_CHECKING:
     from hub_core.evaluate import Predictor
+    from hub_core.readers import Given
 
-FOLDER = click.Path(path_type=Path)
 
-
-def opened(folder: Path, backbone: str, precision: str = "fp32") -> Predictor:
-    """Load an artifact for a command, to compute in a precision."""
+def opened(
+    place: str,
+    backbone: str,
+    precision: str = "fp32",
+    *,
+    given: Given | None = None,
+    max_download: str | None = None,
+) -> Predictor:
+    """Find, and load, an artifact for a command, to compute in a precision."""
     from hub_core.manifest import read
 
-    read(folder)  # what is no artifact is refused before torch is imported
+    pulled = found(place, max_download)
+    if pulled.ours:
+        read(pulled.folder)  # what is damaged is refused before torch is imported
     from hub_core.cli.messages import log_to_stderr
     from hub_core.devices import choose_precision, choose_threads
     from hub_core.loading import load
 
     log_to_stderr()
     choose_threads(0)
-    predictor = load(folder, backbone=backbone)
+    predictor = load(pulled.folder, backbone=backbone, given=given)
     device = next(predictor.model.parameters()).device
     predictor.precision = choose_precision(precision, device)
     return predictor
 
 
+def given_by(labels: tuple[str, ...], head_file: str) -> Given | None:
+    """Return what the user says about a repository, or None for nothing."""
+    from hub_core.readers import Given
+
+    return Given(labels=labels, head=head_file) if labels or head_file else None
+
+
 @click.command()
-@click.argument("folder", type=FOLDER)
+@place_argument
 @click.option(
     "--data",
     multiple=True,
@@ -44,20 +59,26 @@ def opened(folder: Path, backbone: str, precision: str = "fp32") -> Predictor:
 )
 @task_flags
 @place_flag
+@given_flags
+@download_flag
 @json_flag
 def evaluate(
-    folder: Path,
+    place: str,
     data: tuple[str, ...],
     task: str,
     columns: tuple[str, ...],
     backbone: str,
+    labels: tuple[str, ...],
+    head_file: str,
+    max_download: str | None,
     as_json: bool,
 ) -> None:
     """Measure an artifact on labelled data."""
     from hub_core.cli.flags import columns_of
 
     named = columns_of(columns)
-    predictor = opened(folder, backbone)
+    given = given_by(labels, head_file)
+    predictor = opened(place, backbone, given=given, max_download=max_download)
     metrics, count = predictor.evaluate(list(data), task=task, columns=named)
     name = predictor.task(task).name
     if as_json:
@@ -65,37 +86,3 @@ def evaluate(
         return
     click.echo(table((metric, f"{value:.4f}") for metric, value in metrics.items()))
     click.echo(f"{name}: {count:,} examples", err=True)
-
-
-@click.command()
-@click.argument("folder", type=FOLDER)
-@place_flag
-@json_flag
-def verify(folder: Path, backbone: str, as_json: bool) -> None:
-    """Check that an artifact is what was saved.
-
-    Compares every file with its sha256, then the outputs on a few examples with the saved ones.
-    """
-    from hub_core.manifest import read
-
-    content = read(folder)
-    import hub_core
-    from hub_core.cli.messages import log_to_stderr
-
-    log_to_stderr()
-    check = hub_core.verify(folder, backbone=backbone)
-    if as_json:
-        echo_json(
-            {
-                "files": len(content.files),
-                "rows": check.rows,
-                "difference": check.difference,
-                "same": check.same,
-            }
-        )
-        return
-    click.echo(
-        f"{folder} is what was saved: {len(content.files)} files have their sha256,\n"
-        f"the outputs of {check.rows} examples {difference(check.difference)}, "
-        "and what is predicted is equal"
-    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from hub_core.cli.options import json_flag
-from hub_core.cli.output import echo_json, size, table
+from hub_core.cli.output import echo_json, table
+from hub_core.figures import size
 
 
 @click.group()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from hub_core.tomltext import toml
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -111,24 +112,3 @@ def _bounds(shape: Mapping[str, Any], shared: Mapping[str, Any]) -> list[str]:
         for key, text in _BOUNDS.items()
         if key in branch
     ]
-
-
-def toml(value: Any) -> str:
-    """Return a value as TOML writes it."""
-    if isinstance(value, Mapping):
-        inside = ", ".join(f"{toml_key(key)} = {toml(item)}" for key, item in value.items())
-        return f"{{ {inside} }}" if inside else "{}"
-    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str):
-        return f"[{', '.join(toml(item) for item in value)}]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    # JSON's strings are TOML's, but for the one control character that JSON leaves alone
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def toml_key(key: str) -> str:
-    """Return a key as TOML writes it."""
-    bare = key.isascii() and key.replace("-", "").replace("_", "").isalnum()
-    return key if bare else toml(key)

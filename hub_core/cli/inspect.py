@@ -8,30 +8,81 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hub_core.cli.fetching import place_argument
 from hub_core.cli.options import json_flag
-from hub_core.cli.output import difference, echo_json, figures, reported, share, size, table
+from hub_core.cli.output import difference, echo_json, figures, reported, table
+from hub_core.figures import share, size
 
 if TYPE_CHECKING:
     from hub_core.manifest import Manifest, MethodEntry, TaskEntry
 
+OTHERS = ("adapter_config.json", "config.json")
+"""Files by which what another library wrote is known."""
+
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@place_argument
 @json_flag
-def inspect(folder: Path, as_json: bool) -> None:
-    """Show what an artifact is, without loading it."""
-    from hub_core.manifest import read
+def inspect(place: str, as_json: bool) -> None:
+    """Show what an artifact is, without loading it.
 
-    manifest = read(folder)
-    here = _here(manifest.methods)
-    if as_json:
-        values = manifest.model_dump(mode="json")
-        for method, state in zip(values["methods"], here, strict=True):
-            method["here"] = state
-            method.pop("state")
-        echo_json(values)
+    Of one on the Hub only small files are fetched: no weight is.
+    """
+    about: list[tuple[str, str]] = []
+    if Path(place).is_dir():
+        manifest, facts = _local(Path(place))
     else:
-        click.echo("\n\n".join(_sections(manifest, here)))
+        manifest, facts, about = _remote(place)
+    if as_json:
+        values = _values(manifest) if manifest else {"facts": dict(facts)}
+        echo_json({**({"repository": dict(about)} if about else {}), **values})
+        return
+    sections = _sections(manifest, _here(manifest.methods)) if manifest else [table(facts)]
+    click.echo("\n\n".join([*([table(about)] if about else []), *sections]))
+
+
+def _local(folder: Path) -> tuple[Manifest | None, Sequence[tuple[str, str]]]:
+    """Return a folder's ``hub.json``, or what the files of another library say."""
+    from hub_core.manifest import NAME, read
+
+    if (folder / NAME).is_file() or not any((folder / name).is_file() for name in OTHERS):
+        return read(folder), []
+    from hub_core.readers import reader_for
+
+    files = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
+    return None, reader_for(files)[0].describe(folder)
+
+
+def _remote(
+    place: str,
+) -> tuple[Manifest | None, Sequence[tuple[str, str]], list[tuple[str, str]]]:
+    """Return the same of a repository, and what the Hub says about it."""
+    from hub_core.errors import FormatError
+    from hub_core.remote.look import look
+    from hub_core.remote.reference import is_reference
+
+    if not is_reference(place):
+        raise FormatError(f"there is no folder {place}",
+                          hint="name a folder that 'hub train' wrote, or owner/name on the Hub"
+                          )  # fmt: skip
+    seen = look(place)
+    about = [
+        ("repository", seen.address),
+        ("licence", seen.license or "none stated"),
+        ("visible", "to its owner alone" if seen.private else "to everybody"),
+        *([("modified", seen.modified)] if seen.modified else []),
+        ("to fetch", size(seen.needed)),
+    ]
+    return seen.content, seen.facts, about
+
+
+def _values(manifest: Manifest) -> dict[str, Any]:
+    """Return ``hub.json`` for programs, with what is installed here."""
+    values = manifest.model_dump(mode="json")
+    for method, state in zip(values["methods"], _here(manifest.methods), strict=True):
+        method["here"] = state
+        method.pop("state")
+    return values
 
 
 def _here(methods: Iterable[MethodEntry]) -> list[str]:

@@ -111,3 +111,24 @@ def task_flags(command: Command) -> Command:
     named = column_flag("Where a role's column has another name than in training.")
     task = click.option("--task", default="", help="The task, where the artifact has several.")
     return task(named(command))
+
+
+def given_flags(command: Command) -> Command:
+    """Add ``--label`` and ``--head-file``, for what other libraries published without them."""
+    for option in (
+        click.option(
+            "--head-file",
+            default="",
+            metavar="FILE",
+            help="For a repository without a head: a safetensors file with weight and bias.",
+        ),
+        click.option(
+            "--label",
+            "labels",
+            multiple=True,
+            metavar="NAME",
+            help="For a repository without names of labels: each of them, in its order.",
+        ),
+    ):
+        command = option(command)
+    return command

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hub_core.figures import size
+
 if TYPE_CHECKING:
     from hub_core.catalog import Plugin
 
@@ -70,12 +72,6 @@ def figures(values: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.4f}" for name, value in values.items())
 
 
-def share(part: int, whole: int) -> str:
-    """Return ``1,234 of 4,386,178 (0.028 %)``."""
-    percent = 100 * part / whole if whole else 100.0
-    return f"{part:,} of {whole:,} ({percent:.{4 if percent > 99 else 2}g} %)"
-
-
 def reported(report: Mapping[str, float]) -> list[tuple[str, str]]:
     """Return what parts report as rows; what is counted in bytes is written as a size."""
     return [
@@ -87,12 +83,3 @@ def reported(report: Mapping[str, float]) -> list[tuple[str, str]]:
 def difference(value: float) -> str:
     """Return how far outputs are apart, as a share of their scale."""
     return f"differ by {value:.1e} of their scale" if value else "are exactly the same"
-
-
-def size(count: int) -> str:
-    """Return bytes for people: ``812 B``, ``1.2 MB``."""
-    number, units = float(count), ["B", "kB", "MB", "GB"]
-    while number >= 999.5 and len(units) > 1:
-        number /= 1000
-        units.pop(0)
-    return f"{number:.3g} {units[0]}"

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hub_core.cli.artifacts import FOLDER, opened
-from hub_core.cli.options import json_flag, place_flag, task_flags
+from hub_core.cli.artifacts import given_by, opened
+from hub_core.cli.fetching import download_flag, place_argument
+from hub_core.cli.options import given_flags, json_flag, place_flag, task_flags
 from hub_core.cli.output import echo_json, printable, table
 from hub_core.errors import DataError
 from hub_core.sources import is_table
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", type=FOLDER)
+@place_argument
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @click.option(
     "--file",
@@ -37,15 +38,20 @@ if TYPE_CHECKING:
     default="auto",
     help="auto: bf16 where the processor computes in it fast.",
 )
+@given_flags
+@download_flag
 @json_flag
 def predict(
-    folder: Path,
+    place: str,
     texts: tuple[str, ...],
     file: Path | None,
     task: str,
     columns: tuple[str, ...],
     backbone: str,
     precision: str,
+    labels: tuple[str, ...],
+    head_file: str,
+    max_download: str | None,
     as_json: bool,
 ) -> None:
     """Predict texts with an artifact.
@@ -58,11 +64,14 @@ def predict(
     if texts and file:
         raise click.UsageError("give texts or --file, not both")
     named = columns_of(columns)
-    if file is not None and is_table(str(file)):
-        inputs, predictions = _of_table(opened(folder, backbone, precision), file, task, named)
+    tabular = file is not None and is_table(str(file))
+    inputs: Sequence[Any] = [] if tabular else list(texts) or _lines(file)
+    given = given_by(labels, head_file)
+    predictor = opened(place, backbone, precision, given=given, max_download=max_download)
+    if file is not None and tabular:
+        inputs, predictions = _of_table(predictor, file, task, named)
     else:
-        inputs = list(texts) or _lines(file)
-        predictions = opened(folder, backbone, precision).predict(inputs, task=task)
+        predictions = predictor.predict(inputs, task=task)
     if as_json:
         for given, prediction in zip(inputs, predictions, strict=True):
             echo_json({"input": given, **prediction}, indent=None)

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from hub_core.cli.output import figures as metrics_line
-from hub_core.cli.output import share
+from hub_core.figures import share
 
 log = logging.getLogger("hub_core.cli")
 

@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from hub_core.catalog import Catalog, Provided, installed
-from hub_core.cli.fields import Option, options_of, toml
+from hub_core.cli.fields import Option, options_of
 from hub_core.cli.options import json_flag
 from hub_core.cli.output import complaints, echo_json, table
 from hub_core.declare import KINDS, Kind, meaning
 from hub_core.errors import AmbiguousMethodError, UnknownMethodError, near
+from hub_core.tomltext import toml
 
 _TABLES = {
     "backbone": "[backbone]",

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hub_core.catalog import Catalog
-from hub_core.cli.fields import Option, options_of, toml, toml_key
+from hub_core.cli.fields import Option, options_of
 from hub_core.declare import Kind
 from hub_core.recipe import Training
+from hub_core.tomltext import toml, toml_key
 
 _TOP = """\
 # A recipe for 'hub train': a backbone, a head for every task, strategies and compressors.

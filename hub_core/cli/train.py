@@ -161,7 +161,8 @@ def _as_json(result: Result, out: Path) -> dict[str, Any]:
 
 def _summary(result: Result, out: Path) -> str:
     """Return the short table that ends a run."""
-    from hub_core.cli.output import difference, figures, reported, share, size, table
+    from hub_core.cli.output import difference, figures, reported, table
+    from hub_core.figures import share, size
 
     manifest = result.manifest
     assert manifest is not None
@@ -214,7 +215,8 @@ def _dry_run(recipe: Recipe, origin: Origin | None, *, as_json: bool) -> None:
 
 def _sketch(sketch: Sketch) -> str:
     """Return what a recipe would do, as a table."""
-    from hub_core.cli.output import share, table
+    from hub_core.cli.output import table
+    from hub_core.figures import share
 
     rows = [] if sketch.start is None else [("from", _started(sketch.start))]
     rows += [(f"part {number}", label) for number, label in enumerate(sketch.parts, start=1)]

@@ -15,6 +15,7 @@ def hub_heads() -> Iterator[Method]:
         options="hub_classification.options:ClassificationOptions",
         requires=frozenset({"text"}),
         provides=frozenset({"scores", "head-weights", "one-label"}),
+        pipeline_tag="text-classification",
     )
     yield Method(
         name="multi-label",
@@ -23,6 +24,7 @@ def hub_heads() -> Iterator[Method]:
         options="hub_classification.options:MultiLabelOptions",
         requires=frozenset({"text"}),
         provides=frozenset({"scores", "head-weights"}),
+        pipeline_tag="text-classification",
     )
     yield Method(
         name="regression",
@@ -31,4 +33,5 @@ def hub_heads() -> Iterator[Method]:
         options="hub_classification.options:PooledOptions",
         requires=frozenset({"text"}),
         provides=frozenset({"scores", "head-weights"}),
+        pipeline_tag="text-classification",
     )

@@ -26,8 +26,8 @@ def loss_figure(history: Sequence[Epoch]) -> Figure | None:
     axes = figure.add_subplot()
     dress(axes, "epoch", "loss")
     axes.plot(*zip(*points, strict=True), color=FIRST, marker="o", label="training loss",
-              markersize=_dot(points))  # fmt: skip
-    _mark(axes, history)
+              markersize=dot_size(points))  # fmt: skip
+    mark_epochs(axes, history)
     legend(figure, axes)
     return figure
 
@@ -37,7 +37,7 @@ def metrics_figure(history: Sequence[Epoch], task: str) -> Figure | None:
 
     Metrics in [-1, 1] share a panel; every other has its own.
     """
-    panels = _panels(_series(history, task))
+    panels = _panels(series_of(history, task))
     if not panels:
         return None
     figure = new_sheet(height=1.1 + 1.8 * len(panels))
@@ -48,17 +48,19 @@ def metrics_figure(history: Sequence[Epoch], task: str) -> Figure | None:
         dress(axes, "epoch" if axes is places[-1] else "", single)
         for (name, points), (color, marker) in zip(names.items(), looks, strict=False):
             axes.plot(*zip(*points, strict=True), color=color, marker=marker, label=plain(name),
-                      markersize=_dot(points))  # fmt: skip
-        _mark(axes, history, named=axes is places[0])
+                      markersize=dot_size(points))  # fmt: skip
+        mark_epochs(axes, history, named=axes is places[0])
     legend(figure, places[0])  # a panel of one metric has its name beside it
     return figure
 
 
-def _dot(points: Sequence[object]) -> float:
+def dot_size(points: Sequence[object]) -> float:
+    """Return the size of a curve's markers."""
     return 4.5 if len(points) <= 20 else 2.5
 
 
-def _series(history: Sequence[Epoch], task: str) -> dict[str, list[tuple[int, float]]]:
+def series_of(history: Sequence[Epoch], task: str) -> dict[str, list[tuple[int, float]]]:
+    """Return a task's validation metrics as points of epoch and value."""
     found: dict[str, list[tuple[int, float]]] = {}
     for epoch in history:
         for name, value in epoch.validation.get(task, {}).items():
@@ -74,7 +76,7 @@ def _panels(
     return [shares] * bool(shares) + [{n: p} for n, p in series.items() if n not in shares]
 
 
-def _mark(axes: Axes, history: Sequence[Epoch], *, named: bool = True) -> None:
+def mark_epochs(axes: Axes, history: Sequence[Epoch], *, named: bool = True) -> None:
     """Show stages as bands where there are several, and the epoch whose model was kept.
 
     Args:

@@ -21,7 +21,14 @@ from hub_core.model import Backbone, Encoded, Tokens
 from hub_core.part import Context
 from hub_transformers.layout import check_type, layout_of, positions
 from hub_transformers.options import TransformersOptions
-from hub_transformers.places import VOCABULARIES, Place, find, identify, weight_files
+from hub_transformers.places import (
+    VOCABULARIES,
+    Place,
+    files_of,
+    find,
+    identify,
+    weight_files,
+)
 
 TAGS = frozenset({"text", "layers", "linears", "attention", "transformers"})
 REFUSALS = (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError)
@@ -62,13 +69,20 @@ class TransformersBackbone(Backbone):
         longest = min(int(tokenizer.model_max_length), positions(config))
         backbone = cls(body, tokenizer, min(options.max_length or longest, longest))
         backbone.layout = layout_of(body)
-        backbone.pooling = _pooling(place.folder) if options.pooling == "auto" else options.pooling
+        backbone.pooling = (
+            pooling_of(place.folder) if options.pooling == "auto" else options.pooling
+        )
         if ctx.identity is not None:
             backbone.identity = ctx.identity
         elif not ctx.empty:
             backbone.identity = identify(place)
         backbone.fresh = frozenset(p for name, p in body.named_parameters() if name in missing)
         return backbone
+
+    @classmethod
+    def files(cls, options: TransformersOptions, ctx: Context) -> dict[str, Path]:
+        """Return configuration, tokenizer and weights as they lie here."""
+        return files_of(options, ctx)
 
     def encode(self, inputs: Mapping[str, Tensor]) -> Encoded:
         """Return the last hidden states (B, T, D) and the mask (B, T)."""
@@ -121,7 +135,7 @@ class TransformersBackbone(Backbone):
         """Return the tensors as plain ``AutoModel`` names them, if it can load every one."""
         body = {name.removeprefix("body."): tensor for name, tensor in tensors.items()}
         with torch.device("meta"):
-            plain = AutoModel.from_config(self.body.config, **_no_pooler(self.body.config))
+            plain = AutoModel.from_config(self.body.config, **without_pooler(self.body.config))
         expected = {name: p.shape for name, p in plain.state_dict().items()}
         floating = all(tensor.is_floating_point() for tensor in body.values())
         fits = {name: tensor.shape for name, tensor in body.items()} == expected
@@ -142,10 +156,10 @@ def _config(place: Place) -> PretrainedConfig:
     try:
         return AutoConfig.from_pretrained(place.folder, trust_remote_code=False)
     except (*REFUSALS, StrictDataclassError) as error:
-        raise IncompatibleError(f"{path} cannot be read: {_reason(error)}") from None
+        raise IncompatibleError(f"{path} cannot be read: {reason_of(error)}") from None
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Return a library's message on one line."""
     return " ".join(str(error).split())[:200] or type(error).__name__
 
@@ -157,7 +171,7 @@ def _tokenizer(place: Place) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(place.folder, trust_remote_code=False)
     except REFUSALS as error:
         raise IncompatibleError(
-            f"{place.folder} holds no tokenizer that can be read: {_reason(error)}",
+            f"{place.folder} holds no tokenizer that can be read: {reason_of(error)}",
             hint="put tokenizer.json and tokenizer_config.json beside the weights",
         ) from None
     if not tokenizer.is_fast:
@@ -168,7 +182,7 @@ def _tokenizer(place: Place) -> Any:
     return tokenizer
 
 
-def _no_pooler(config: PretrainedConfig) -> dict[str, bool]:
+def without_pooler(config: PretrainedConfig) -> dict[str, bool]:
     """Leave the library's pooler out: heads pool hidden states themselves."""
     from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
@@ -180,7 +194,7 @@ def _body(
     place: Place, config: PretrainedConfig, attention: str, *, empty: bool
 ) -> tuple[PreTrainedModel, frozenset[str]]:
     """Return the body in float32, and the names that its checkpoint did not hold."""
-    extra = _no_pooler(config)
+    extra = without_pooler(config)
     if empty:
         body = AutoModel.from_config(config, attn_implementation=attention, **extra)
         return body.float().eval(), frozenset()
@@ -200,7 +214,7 @@ def _body(
         )
     except (*REFUSALS, SafetensorError) as error:
         raise IncompatibleError(
-            f"{place.folder} cannot be loaded: {_reason(error)}",
+            f"{place.folder} cannot be loaded: {reason_of(error)}",
             hint="check that config.json and the weights belong together, or fetch them again",
         ) from None
     finally:
@@ -209,7 +223,7 @@ def _body(
     return body.eval(), frozenset(missing)
 
 
-def _pooling(folder: Path) -> str:
+def pooling_of(folder: Path) -> str:
     """Return how the model was trained to be pooled, where its files say so."""
     path = folder / "1_Pooling" / "config.json"
     if path.is_file():

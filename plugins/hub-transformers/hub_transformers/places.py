@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -12,6 +14,8 @@ from pathlib import Path
 from hub_core.errors import BaseMismatchError, IncompatibleError
 from hub_core.identity import Identity, fingerprint, remember, remembered, sha256_of
 from hub_core.part import Context
+from hub_core.remote.snapshot import snapshot
+from hub_transformers.layout import check_type
 from hub_transformers.options import TransformersOptions
 
 LIGHT = ["*.json", "*.txt", "*.model", "1_Pooling/config.json"]
@@ -54,45 +58,53 @@ def find(options: TransformersOptions, ctx: Context, *, weights: bool) -> Place:
         return Place(ctx.folder, ctx.identity.hint, ctx.identity.name)
     if ctx.identity is not None:
         return _needed(ctx.identity, ctx.place)
-    return _named(ctx.place or options.model, options.revision, weights=weights)
+    return named_place(ctx.place or options.model, options.revision, weights=weights)
 
 
-def _named(name: str, revision: str, *, weights: bool) -> Place:
+def named_place(name: str, revision: str, *, weights: bool) -> Place:
+    """Return where the model of a name is: a folder, or a repository that is fetched.
+
+    Raises:
+        IncompatibleError: It is neither.
+        RemoteError: It cannot be fetched.
+    """
     folder = Path(name).expanduser()
     if folder.is_dir():
         return Place(folder, "", folder.resolve().name)
+    if pinned := PINNED.fullmatch(name):
+        return from_hub(pinned["repo"], pinned["commit"], weights=weights)
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
         raise IncompatibleError(
             f"there is no folder {name}, and it is no Hub id either",
             hint="give a folder with config.json and model.safetensors, or owner/name",
         )
-    return _from_hub(name, revision or None, weights=weights, local=False)
+    return from_hub(name, revision or None, weights=weights)
 
 
-def _from_hub(name: str, revision: str | None, *, weights: bool, local: bool) -> Place:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+def from_hub(name: str, revision: str | None, *, weights: bool) -> Place:
+    """Return where the Hub's cache has a model, after fetching what it lacks.
 
-    try:
-        folder = snapshot_download(
-            name,
-            revision=revision,
-            allow_patterns=WEIGHTS if weights else LIGHT,
-            local_files_only=local,
-        )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise IncompatibleError(
-            f"the model {name} cannot be fetched from the Hub: {reason}",
-            hint="check the name and your connection, or give a folder",
-        ) from None
-    return Place(Path(folder), f"{name}@{Path(folder).name}", name)
+    Configuration comes first: a model of a type that is not known is refused before its weights
+    are fetched.
+    """
+    folder = snapshot(name, revision, LIGHT)
+    if weights:
+        _check_kind(folder)
+        folder = snapshot(name, folder.name, WEIGHTS)
+    return Place(folder, f"{name}@{folder.name}", name)
+
+
+def _check_kind(folder: Path) -> None:
+    """Refuse a model whose type is not known; what cannot be read is told when it is loaded."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+        kind = str(json.loads((folder / "config.json").read_text("utf-8"))["model_type"])
+        check_type(kind)
 
 
 def _needed(identity: Identity, place: str) -> Place:
     """Return the place that holds exactly the backbone with this identity."""
     if place:
-        found = _named(place, "", weights=True)
+        found = named_place(place, "", weights=True)
         require(identity, found)
         return found
     for folder in _known(identity):
@@ -100,7 +112,7 @@ def _needed(identity: Identity, place: str) -> Place:
         if matches(identity, found):
             return found
     if pinned := PINNED.fullmatch(identity.hint):
-        found = _from_hub(pinned["repo"], pinned["commit"], weights=True, local=False)
+        found = from_hub(pinned["repo"], pinned["commit"], weights=True)
         require(identity, found)
         return found
     raise BaseMismatchError(
@@ -127,12 +139,33 @@ def weight_files(folder: Path) -> list[Path]:
     index = folder / "model.safetensors.index.json"
     pattern = "model-*.safetensors" if index.is_file() else "model.safetensors"
     files = sorted(folder.glob(pattern))
+    if index.is_file():
+        _check_index(index, {path.name for path in files})
     if not files:
         raise IncompatibleError(
             f"{folder} holds no safetensors weights",
             hint="other weight formats can run code when opened; convert the model first",
         )
     return files
+
+
+def _check_index(index: Path, there: set[str]) -> None:
+    """Refuse an index that names other files than the shards that lie beside it."""
+    try:
+        named = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        raise IncompatibleError(f"{index} is no index of weights",
+                                hint="fetch the model again") from None  # fmt: skip
+    if strange := sorted(map(str, named - there)):
+        raise IncompatibleError(f"{index} names {strange[0]!r}, which is not beside it",
+                                hint="fetch the model again")  # fmt: skip
+
+
+def files_of(options: TransformersOptions, ctx: Context) -> dict[str, Path]:
+    """Return the files by which others load the same model, by their names in a repository."""
+    folder = find(options, ctx, weights=True).folder
+    paths = {*weight_files(folder), *(p for pattern in LIGHT for p in folder.glob(pattern))}
+    return {path.relative_to(folder).as_posix(): path for path in sorted(paths)}
 
 
 def identify(place: Place) -> Identity:
