@@ -11,7 +11,7 @@ WORKERS ?= 2
 PLUGINS := $(sort $(wildcard plugins/hub-*))
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo install test test-all matrix check bench format docs clean
+.PHONY: demo install test test-all matrix peer-suite check bench format docs clean
 
 demo: install
 	$(BIN)/python examples/demo.py
@@ -39,6 +39,10 @@ test-all: install
 # which pairs of methods were trained and loaded, and which are refused
 matrix: install
 	$(BIN)/python -m pytest -s tests/test_matrix.py -m "not exhaustive"
+
+# the tests of huggingface_hub itself, against hub serve
+peer-suite: install
+	$(BIN)/python tools/peer_suite/run.py
 
 check: install
 	$(BIN)/ruff check .

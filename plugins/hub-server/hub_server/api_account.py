@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from starlette.responses import JSONResponse, Response
 
-from hub_server import cards
+from hub_server import access, cards
 from hub_server.calls import Call, texts
 from hub_server.refusal import RefusedError
-from hub_server.repositories import check_writes
+from hub_server.repositories import check_gate, check_writes
 
 
 def whoami(call: Call) -> Response:
@@ -15,14 +15,28 @@ def whoami(call: Call) -> Response:
     caller = call.caller
     if not caller.user:
         raise RefusedError(401, "Invalid user token")
-    teams = [{"name": t, "fullname": t, "roleInOrg": caller.role} for t in caller.teams]
+    with call.database.reading() as db:
+        full = {name: access.full_name(db, name) for name in (caller.user, *caller.teams)}
+    teams = [
+        {
+            "type": "org",
+            "id": t,
+            "name": t,
+            "fullname": full[t],
+            "avatarUrl": "",
+            "roleInOrg": caller.role,
+        }
+        for t in caller.teams
+    ]
     token = {"displayName": "hub serve", "role": caller.role}
     return JSONResponse(
         {
             "type": "user",
             "id": caller.user,
             "name": caller.user,
-            "fullname": caller.user,
+            "fullname": full[caller.user],
+            "avatarUrl": "",
+            "isPro": False,
             "orgs": teams,
             "auth": {"type": "access_token", "accessToken": token},
         }
@@ -32,7 +46,7 @@ def whoami(call: Call) -> Response:
 def may_read(call: Call) -> Response:
     """Answer whether the caller may read a repository."""
     with call.database.reading() as db:
-        call.repository(db)
+        check_gate(call.caller, call.repository(db))
     return JSONResponse({})
 
 
@@ -46,7 +60,12 @@ def may_write(call: Call) -> Response:
 def validate_card(call: Call) -> Response:
     """Answer whether a card's header can be read."""
     try:
-        cards.header(texts(call.json(), "content"))
+        card = cards.header(texts(call.json(), "content"))
+        faults = cards.faults(card)
     except cards.CardError as error:
-        return JSONResponse({"errors": [{"message": str(error)}], "warnings": []}, 400)
-    return JSONResponse({"errors": [], "warnings": []})
+        card, faults = {}, [str(error)]
+    warnings = (
+        [] if card or faults else [{"message": "empty or missing yaml metadata in repo card"}]
+    )
+    errors = [{"message": fault} for fault in faults]
+    return JSONResponse({"errors": errors, "warnings": warnings}, 400 if errors else 200)

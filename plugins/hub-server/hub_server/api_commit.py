@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import sqlite3
-from pathlib import PurePosixPath
-from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from hub_server import history
+from hub_server import history, pull_requests
+from hub_server.announcing import rules
+from hub_server.api_requests import check_asks
 from hub_server.calls import Call, texts
 from hub_server.changes import read
-from hub_server.committing import commit as put
-from hub_server.names import check_path
+from hub_server.committing import add as put
+from hub_server.committing import follow
 from hub_server.refusal import RefusedError
 from hub_server.repositories import Repository, check_writes
-
-LARGE = 10 * 1024 * 1024
-"""Bytes from which on a file is a large one."""
-
-BINARY = frozenset(
-    {
-        ".7z", ".arrow", ".bin", ".ckpt", ".ftz", ".gguf", ".gz", ".h5", ".joblib", ".lfs",
-        ".mlmodel", ".model", ".msgpack", ".npy", ".npz", ".onnx", ".ot", ".parquet", ".pb",
-        ".pickle", ".pkl", ".pt", ".pth", ".rar", ".safetensors", ".tar", ".tflite", ".tgz",
-        ".wasm", ".xz", ".zip", ".zst",
-    }
-)  # fmt: skip
-"""Endings of files that are large ones at any size."""
 
 
 def preupload(call: Call) -> Response:
@@ -42,38 +28,25 @@ def preupload(call: Call) -> Response:
         _check(db, call, found)
         head = history.resolve(db, found.id, call.names["revision"])
         held = history.files(db, head.id)
-    return JSONResponse({"commitOid": head.oid, "files": [_announced(f, held) for f in listed]})
+    ignore = texts(value, "gitIgnore") if "gitIgnore" in value else None
+    decide = rules(held, call.blobs, ignore)
+    return JSONResponse({"commitOid": head.oid, "files": [decide.announced(f) for f in listed]})
 
 
 def _check(db: sqlite3.Connection, call: Call, found: Repository) -> None:
     """Refuse callers that may not commit, nor ask with a pull request of their own."""
     if call.query.get("create_pr") or _own_request(db, call, found):
-        if call.caller.role != "write":
-            raise RefusedError(403, "A token that may write is needed to open a pull request.")
+        check_asks(call)
     else:
         check_writes(call.caller, found.owner)
 
 
 def _own_request(db: sqlite3.Connection, call: Call, found: Repository) -> bool:
-    """Return whether the revision is a pull request whose newest commit is the caller's."""
-    revision = call.names["revision"]
-    head = history.at_ref(db, found.id, revision) if revision.startswith("refs/pr/") else None
-    return head is not None and head.author == call.caller.user
-
-
-def _announced(value: dict[str, Any], held: dict[str, history.File]) -> dict[str, Any]:
-    path = check_path(texts(value, "path"))
-    try:
-        sample = base64.b64decode(texts(value, "sample"), validate=True)
-    except ValueError:
-        raise RefusedError(400, f"The sample of {path} is not base64.") from None
-    size = value.get("size", 0)
-    large = not isinstance(size, int) or size >= LARGE or b"\0" in sample
-    large = large or PurePosixPath(path).suffix.lower() in BINARY
-    answer = {"path": path, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False}
-    if old := held.get(path):
-        answer["oid"] = old.sha256 if old.large else old.git
-    return answer
+    """Return whether the revision is a pull request that the caller has opened."""
+    known = pull_requests.asked(db, found.id)
+    return any(
+        one.ref == call.names["revision"] and one.author == call.caller.user for one in known
+    )
 
 
 def commit(call: Call) -> Response:
@@ -81,30 +54,22 @@ def commit(call: Call) -> Response:
     with call.database.reading() as db:
         _check(db, call, call.repository(db))
     changes = read(call.body, call.blobs)
+    revision, author = call.names["revision"], call.caller.user
+    ref = revision if revision.startswith("refs/") else f"refs/heads/{revision}"
+    asked = None
     with call.database.writing() as db:
         found = call.repository(db)
         _check(db, call, found)
-        number = _next_request(call, db, found)
-        made = put(
-            db, call.blobs, found.id, _branch(call.names["revision"]), changes,
-            author=call.caller.user, new_ref=f"refs/pr/{number}" if number else "",
-        )  # fmt: skip
+        made = put(db, found.id, ref, changes, author=author)
+        if call.query.get("create_pr"):
+            asked = pull_requests.ask(
+                db, found.id, changes.title, changes.message, author=author, start=ref, at=made
+            )
+        else:
+            follow(db, call.blobs, found.id, ref, made)
     place = f"{call.base}/{found.place}"
     answer = {"success": True, "commitOid": made.oid, "commitUrl": f"{place}/commit/{made.oid}"}
     answer["hookOutput"] = ""
-    if number:
-        answer["pullRequestUrl"] = f"{place}/discussions/{number}"
+    if asked:
+        answer["pullRequestUrl"] = f"{place}/discussions/{asked.number}"
     return JSONResponse(answer)
-
-
-def _branch(revision: str) -> str:
-    return revision if revision.startswith("refs/") else f"refs/heads/{revision}"
-
-
-def _next_request(call: Call, db: sqlite3.Connection, found: Repository) -> int:
-    """Count a new pull request where one is asked for, and return its number, else 0."""
-    if not call.query.get("create_pr"):
-        return 0
-    db.execute("UPDATE repositories SET requests = requests + 1 WHERE id = ?", (found.id,))
-    question = "SELECT requests FROM repositories WHERE id = ?"
-    return int(db.execute(question, (found.id,)).fetchone()[0])

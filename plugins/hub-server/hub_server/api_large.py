@@ -1,33 +1,21 @@
-"""Large files: asked for, sent to a signed address, verified."""
+"""Large files are asked for, and verified once they were sent."""
 
 from __future__ import annotations
 
-import hmac
-import time
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
+from hub_server import multipart
 from hub_server.access import Caller
 from hub_server.calls import Call, texts
-from hub_server.database import Database
 from hub_server.names import SHA256
 from hub_server.refusal import RefusedError
-
-LIFE = 6 * 3600
-"""Seconds for which an address takes an upload."""
+from hub_server.signing import Upload
 
 LARGEST = 1024**4
 MOST = 1000
 """Objects of one call."""
-
-
-def sign(database: Database, repository: int, oid: str, size: int, expires: int) -> str:
-    """Return the signature of an upload's address."""
-    with database.reading() as db:
-        secret = db.execute("SELECT value FROM settings WHERE name = 'secret'").fetchone()[0]
-    text = f"{repository}/{oid}/{size}/{expires}"
-    return hmac.new(secret.encode(), text.encode(), "sha256").hexdigest()
 
 
 def batch(call: Call) -> Response:
@@ -42,12 +30,18 @@ def batch(call: Call) -> Response:
         _check(call.caller)
         question = "SELECT sha256 FROM large WHERE repository = ?"
         known = {row[0] for row in db.execute(question, (found.id,))}
-    root = f"{call.base}/{found.place}"
+    wanted = [Upload(found.id, oid, size) for oid, size in pairs if oid not in known]
+    in_parts = _in_parts(value, wanted)
+    verify = {"href": f"{call.base}/{found.place}.git/info/lfs/verify"}
+    actions = {
+        one.oid: {"upload": _action(call, one, in_parts), "verify": verify} for one in wanted
+    }
     objects = [
-        {"oid": oid, "size": size} if oid in known else _wanted(call, found.id, root, oid, size)
+        {"oid": oid, "size": size} | ({"actions": actions[oid]} if oid in actions else {})
         for oid, size in pairs
     ]
-    answer = {"transfer": "basic", "objects": objects, "hash_algo": "sha256"}
+    transfer = "multipart" if in_parts else "basic"
+    answer = {"transfer": transfer, "objects": objects, "hash_algo": "sha256"}
     return JSONResponse(answer, media_type="application/vnd.git-lfs+json")
 
 
@@ -67,44 +61,22 @@ def _checked(one: Any) -> tuple[str, int]:
     return oid, size
 
 
-def _wanted(call: Call, repository: int, root: str, oid: str, size: int) -> dict[str, Any]:
-    expires = int(time.time()) + LIFE
-    signature = sign(call.database, repository, oid, size, expires)
-    href = f"{call.base}/lfs/{repository}/{oid}?size={size}&expires={expires}&sig={signature}"
-    verify = {"href": f"{root}.git/info/lfs/verify"}
-    return {"oid": oid, "size": size, "actions": {"upload": {"href": href}, "verify": verify}}
+def _in_parts(value: dict[str, Any], wanted: list[Upload]) -> bool:
+    """Return whether the caller can send parts and has a file for it."""
+    offered = value.get("transfers")
+    able = isinstance(offered, list) and "multipart" in offered
+    return able and any(one.size >= multipart.FROM for one in wanted)
 
 
-def check_signature(
-    database: Database, repository: str, oid: str, query: Any
-) -> tuple[int, str, int]:
-    """Return the repository, the sha256 and the size that a signed address is for.
-
-    Raises:
-        RefusedError: It was changed or is too old.
-    """
-    try:
-        number, size, expires = int(repository), int(query["size"]), int(query["expires"])
-    except (KeyError, ValueError):
-        raise RefusedError(403, "The address of this upload is not valid.") from None
-    wanted = sign(database, number, oid, size, expires)
-    given = query.get("sig", "").encode()
-    if not hmac.compare_digest(wanted.encode(), given) or expires < time.time():
-        raise RefusedError(403, "The address of this upload is not valid or too old.")
-    return number, oid, size
-
-
-def received(database: Database, repository: int, oid: str, size: int) -> None:
-    """Write down that a repository was given a content.
-
-    Raises:
-        RefusedError: The repository was deleted meanwhile.
-    """
-    with database.writing() as db:
-        question = "SELECT 1 FROM repositories WHERE id = ?"
-        if db.execute(question, (repository,)).fetchone() is None:
-            raise RefusedError(404, "The repository is gone.", "RepoNotFound")
-        db.execute("INSERT OR IGNORE INTO large VALUES (?, ?, ?)", (repository, oid, size))
+def _action(call: Call, upload: Upload, in_parts: bool) -> dict[str, Any]:
+    """Return where a file goes; the parts' addresses are where the client looks for them."""
+    href = f"{call.base}{upload.path(call.database)}"
+    if not in_parts or upload.size < multipart.FROM:
+        return {"href": href}
+    places = {
+        str(part.part): f"{call.base}{part.path(call.database)}" for part in multipart.parts(upload)
+    }
+    return {"href": href, "header": {"chunk_size": str(multipart.PART), **places}}
 
 
 def verify(call: Call) -> Response:

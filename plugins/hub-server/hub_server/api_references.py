@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import sqlite3
 from typing import Any
 
@@ -36,26 +37,27 @@ def refs(call: Call) -> Response:
 
 def make_branch(call: Call) -> Response:
     """Start a branch at a revision."""
-    name = check_reference(call.names["branch"])
     start = texts(call.json(), "startingPoint", "main")
     with call.database.writing() as db:
-        _make(db, call, f"refs/heads/{name}", start)
+        _make(db, call, "refs/heads/", call.names["branch"], start)
     return JSONResponse({})
 
 
 def make_tag(call: Call) -> Response:
     """Give a revision a tag."""
-    name = check_reference(texts(call.json(), "tag"))
+    name = texts(call.json(), "tag")
     with call.database.writing() as db:
-        _make(db, call, f"refs/tags/{name}", call.names["revision"])
+        _make(db, call, "refs/tags/", name, call.names["revision"])
     return JSONResponse({})
 
 
-def _make(db: sqlite3.Connection, call: Call, ref: str, start: str) -> None:
+def _make(db: sqlite3.Connection, call: Call, prefix: str, name: str, start: str) -> None:
     found = call.repository(db, write=True)
+    at = history.resolve(db, found.id, start)
+    ref = prefix + check_reference(name)
     if history.at_ref(db, found.id, ref):
         raise RefusedError(409, f"Reference {ref} already exists")
-    history.set_ref(db, found.id, ref, history.resolve(db, found.id, start).id)
+    history.set_ref(db, found.id, ref, at.id)
 
 
 def delete_branch(call: Call) -> Response:
@@ -102,6 +104,7 @@ def commits(call: Call) -> Response:
     with call.database.reading() as db:
         start = history.resolve(db, call.repository(db).id, call.names["revision"])
         known = list(history.ancestors(db, start))
+    formatted = "formatted" in call.query.getlist("expand[]")
     values = [
         {
             "id": one.oid,
@@ -109,7 +112,14 @@ def commits(call: Call) -> Response:
             "message": one.message,
             "date": shown.when(one.time),
             "authors": [{"user": one.author}],
+            **(_formatted(one) if formatted else {}),
         }
         for one in known
     ]
     return page(call, values, MOST, {"X-Total-Count": str(len(values))})
+
+
+def _formatted(commit: history.Commit) -> dict[str, Any]:
+    """Return a commit's words as HTML in which nothing has a meaning."""
+    title, message = html.escape(commit.title), html.escape(commit.message)
+    return {"formatted": {"title": f"<p>{title}</p>", "message": f"<p>{message}</p>"}}

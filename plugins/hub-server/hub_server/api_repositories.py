@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import yaml  # type: ignore[import-untyped]
 from starlette.responses import JSONResponse, Response
 
-from hub_server import repositories
+from hub_server import access, repositories
 from hub_server.calls import Call, texts
 from hub_server.committing import first_commit
 from hub_server.refusal import RefusedError
@@ -28,6 +29,15 @@ def _private(value: dict[str, Any], default: bool) -> bool:
     return bool(value.get("private", default))
 
 
+def _gated(value: dict[str, Any], default: str) -> str:
+    wanted = value.get("gated", default)
+    if wanted in (False, None, ""):
+        return ""
+    if wanted not in ("auto", "manual"):
+        raise RefusedError(400, "'gated' must be 'auto', 'manual' or false.")
+    return str(wanted)
+
+
 def create(call: Call) -> Response:
     """Make a repository with a first commit."""
     value = call.json()
@@ -38,9 +48,9 @@ def create(call: Call) -> Response:
     answer = {"url": f"{call.base}/{place}", "name": f"{owner}/{name}"}
     try:
         with call.database.writing() as db:
-            private = _private(value, default=False)
+            private = _private(value, default=access.hides(db, owner))
             number = repositories.create(db, kind, owner, name, private=private, caller=call.caller)
-            first_commit(db, number, call.blobs, call.caller.user)
+            first_commit(db, number, call.blobs, call.caller.user, _readme(kind, name, value))
             answer["id"] = str(number)
     except RefusedError as refusal:
         if refusal.status != 409:
@@ -49,6 +59,14 @@ def create(call: Call) -> Response:
             answer | {"error": refusal.message}, 409, {"X-Error-Message": refusal.message}
         )
     return JSONResponse(answer)
+
+
+def _readme(kind: str, name: str, value: dict[str, Any]) -> str:
+    """Return the card that a new space starts with; others start without."""
+    if kind != "space":
+        return ""
+    header = {"title": name, "sdk": texts(value, "sdk") or "static", "app_file": "app.py"}
+    return f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n"
 
 
 def delete(call: Call) -> Response:
@@ -63,14 +81,14 @@ def delete(call: Call) -> Response:
 
 
 def settings(call: Call) -> Response:
-    """Set who may see a repository."""
+    """Set who may see a repository, and who may read its files."""
     value = call.json()
     with call.database.writing() as db:
         found = call.repository(db, write=True)
-        private = _private(value, default=found.private)
-        question = "UPDATE repositories SET private = ? WHERE id = ?"
-        db.execute(question, (private, found.id))
-    return JSONResponse({"private": private})
+        private, gated = _private(value, default=found.private), _gated(value, found.gated)
+        question = "UPDATE repositories SET private = ?, gated = ? WHERE id = ?"
+        db.execute(question, (private, gated, found.id))
+    return JSONResponse({"private": private, "gated": gated or False})
 
 
 def move(call: Call) -> Response:

@@ -17,10 +17,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from hub_server import access, api_large
+from hub_server import access, uploads
 from hub_server.blobs import Blobs
 from hub_server.calls import Call, Route
 from hub_server.database import Database
+from hub_server.limits import Rate
 from hub_server.refusal import RefusedError
 from hub_server.repositories import MovedError
 from hub_server.routes import ROUTES
@@ -45,12 +46,13 @@ class Hub:
     Args:
         root: The folder; made if absent.
         hosts: The names that callers may use for it; None for any.
+        rate: Calls that one caller may make in five minutes; 0 for any number.
     """
 
-    def __init__(self, root: Path, hosts: set[str] | None = None) -> None:
+    def __init__(self, root: Path, hosts: set[str] | None = None, rate: int = 0) -> None:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.blobs, self.database = Blobs(root), Database(root / "hub.sqlite")
-        self.hosts = hosts
+        self.hosts, self.rate = hosts, Rate(rate)
         self.blobs.clean()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,11 +85,11 @@ class Hub:
     async def _serve(self, request: Request) -> Response:
         self._check_origin(request)
         raw = request.scope.get("raw_path", request.url.path.encode()).decode("ascii", "replace")
-        upload = re.fullmatch(r"/lfs/(\d{1,15})/([0-9a-f]{64})", raw)
-        if upload and request.method == "PUT":
-            return await self._receive(request, upload[1], upload[2])
+        if uploads.is_upload(request.method, raw):
+            return await uploads.receive(request, raw, self.database, self.blobs)
         route, names = _find(request.method, raw)
         caller = await run_in_threadpool(self._identify, request)
+        self.rate.count(caller.user or (request.client.host if request.client else ""))
         with tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(self.blobs.unfinished)) as body:
             await _read(request, body, route.limit)
             call = Call(
@@ -107,20 +109,6 @@ class Hub:
     def _identify(self, request: Request) -> access.Caller:
         with self.database.reading() as db:
             return access.identify(db, request.headers.get("authorization", ""))
-
-    async def _receive(self, request: Request, repository: str, oid: str) -> Response:
-        """Take a large file at its signed address."""
-        found = await run_in_threadpool(
-            api_large.check_signature, self.database, repository, oid, request.query_params
-        )
-        with self.blobs.receive(found[2]) as incoming:
-            async for chunk in request.stream():
-                incoming.write(chunk)
-            if incoming.size != found[2] or incoming.digest.hexdigest() != oid:
-                raise RefusedError(422, "The bytes that were sent are not the announced ones.")
-            await run_in_threadpool(incoming.keep)
-        await run_in_threadpool(api_large.received, self.database, *found)
-        return Response(headers={"ETag": f'"{oid}"'})
 
 
 def _disk_is_full(error: Exception) -> bool:

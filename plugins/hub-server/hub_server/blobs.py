@@ -70,6 +70,16 @@ class Incoming:
         self.digest.update(chunk)
         self.file.write(chunk)
 
+    def check(self, sha256: str, size: int) -> None:
+        """Refuse a content that is not the announced one; an empty ``sha256`` is any."""
+        if self.size != size or sha256 not in {"", self.digest.hexdigest()}:
+            raise RefusedError(422, "The bytes that were sent are not the announced ones.")
+
+    def wait_at(self, place: Path) -> None:
+        """Put a part where it waits for the others, without the care for the whole."""
+        self.file.close()
+        os.replace(self.place, place)
+
     def keep(self) -> str:
         """Put the content in its place, safe from a crash, and return its sha256."""
         sha256 = self.digest.hexdigest()
@@ -85,7 +95,9 @@ class Incoming:
 
 
 def _force(folder: Path) -> None:
-    """Force a folder's list of names to disk."""
+    """Force a folder's list of names to disk; Windows opens no folders and needs none of it."""
+    if os.name == "nt":
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,10 +1,10 @@
-"""What a repository's card says, and the tags that make it findable."""
+"""What a repository's card says in its header, and what is wrong with it."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
@@ -33,7 +33,7 @@ def header(text: str) -> dict[str, Any]:
         CardError: It cannot be read.
     """
     found = re.match(
-        r"\ufeff?---[ \t]*\r?\n(.*?)(?:^---[ \t]*$|\Z)", text, re.DOTALL | re.MULTILINE
+        r"\ufeff?\s*---[ \t]*\r?\n(.*?)(?:^---[ \t]*$|\Z)", text, re.DOTALL | re.MULTILINE
     )
     if not found:
         return {}
@@ -49,29 +49,25 @@ def header(text: str) -> dict[str, Any]:
     return value
 
 
-def described(card: Mapping[str, Any], paths: Collection[str]) -> dict[str, Any]:
-    """Return a repository's library, task and tags.
-
-    Args:
-        card: Its card's header.
-        paths: Its files.
-    """
-    adapter = "adapter_config.json" in paths
-    guess = "peft" if adapter else "transformers" if "config.json" in paths else None
-    library, task = card.get("library_name") or guess, card.get("pipeline_tag")
-    relation = card.get("base_model_relation") or ("adapter" if adapter else None)
-    found = [library, "safetensors" if any(p.endswith(".safetensors") for p in paths) else None]
-    found += [*_texts(card, "tags"), *_texts(card, "language"), task]
-    found += [f"license:{name}" for name in _texts(card, "license")]
-    found += [f"dataset:{name}" for name in _texts(card, "datasets")]
-    for base in _texts(card, "base_model"):
-        found += [f"base_model:{base}", f"base_model:{relation}:{base}" if relation else None]
-    tags = list(dict.fromkeys(tag for tag in found if isinstance(tag, str) and tag))
-    return {"library_name": library, "pipeline_tag": task, "tags": tags}
+def faults(card: Mapping[str, Any]) -> list[str]:
+    """Return what the Hub would not take in a card's header."""
+    found = []
+    if not isinstance(card.get("model-index", []), list):
+        found.append('"model-index" must be an array')
+    texts = ("license_name", "library_name", "pipeline_tag", "base_model_relation")
+    found += [f'"{key}" must be a string' for key in texts if not _is(card.get(key), str)]
+    found += [
+        f'"{key}" must be a string or an array of strings'
+        for key in ("tags", "language", "license", "datasets", "base_model")
+        if not all(_is(one, str) for one in _items(card, key))
+    ]
+    return found
 
 
-def _texts(card: Mapping[str, Any], key: str) -> Iterator[str]:
+def _is(value: object, kind: type) -> bool:
+    return value is None or isinstance(value, kind)
+
+
+def _items(card: Mapping[str, Any], key: str) -> list[Any]:
     value = card.get(key)
-    for item in value if isinstance(value, list) else [value]:
-        if isinstance(item, str):
-            yield item
+    return value if isinstance(value, list) else [value]

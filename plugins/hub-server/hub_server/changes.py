@@ -130,8 +130,11 @@ def apply(changes: Changes, held: dict[str, File]) -> dict[str, File]:
         for path in below:
             del new[path]
     for path in changes.deleted:
-        if new.pop(path, None) is None:
+        gone = [path] if path in new else [one for one in new if one.startswith(f"{path}/")]
+        if not gone:
             raise RefusedError(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
+        for one in gone:
+            del new[one]
     new |= {file.path: file for file in changes.files}
     _check_tree(new)
     return new

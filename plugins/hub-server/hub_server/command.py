@@ -39,19 +39,52 @@ HERE = {"127.0.0.1", "localhost", "::1"}
     metavar="USER:ROLE[:TEAM,...]",
     help="Make a token and print it, once; ROLE is read or write.",
 )
-def serve(folder: Path, host: str, port: int, tokens: tuple[str, ...]) -> None:
+@click.option(
+    "--days",
+    type=click.FloatRange(0, min_open=True),
+    metavar="DAYS",
+    help="How long the tokens of --token are valid; for ever unless given.",
+)
+@click.option(
+    "--revoke",
+    "revoked",
+    multiple=True,
+    metavar="USER",
+    help="Make all tokens of a user worthless, at once, and stop; also beside a running server.",
+)
+@click.option(
+    "--rate",
+    type=click.IntRange(0),
+    metavar="CALLS",
+    help="Calls that one user may make in five minutes; 0 for any number.  [default: 30000]",
+)
+def serve(
+    folder: Path,
+    host: str,
+    port: int,
+    tokens: tuple[str, ...],
+    days: float | None,
+    revoked: tuple[str, ...],
+    rate: int | None,
+) -> None:
     """Serve a Hub of your own, without internet.
 
-    Without any token, everybody who reaches it may read and write: it then listens at addresses
-    of this machine only. Tokens stay valid until DIR is deleted.
+    Until the first token is made, everybody who reaches it may read and write: it then listens at
+    addresses of this machine only.
     """
-    from hub_server.app import LOOPBACK, Hub
-
     wanted = [_parsed(text) for text in tokens]
+    if revoked and tokens:
+        raise click.UsageError("--revoke serves nothing: give --token in a call of its own")
+    if revoked:
+        _revoke(folder, revoked)
+        return
+    from hub_server.app import LOOPBACK, Hub
+    from hub_server.limits import RATE
+
     local = host in HERE
-    hub = Hub(folder, LOOPBACK if local else None)
-    made = _make(hub, wanted)
-    if not local and not _has_tokens(hub):
+    hub = Hub(folder, LOOPBACK if local else None, RATE if rate is None else rate)
+    made = _make(hub, wanted, days or 0)
+    if not local and not _is_guarded(hub):
         raise click.UsageError(f"--host {host} needs a token; make one with --token USER:write")
     listener = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
@@ -72,16 +105,39 @@ def _parsed(text: str) -> tuple[str, str, tuple[str, ...]]:
     return user, role, names
 
 
-def _make(hub: Hub, wanted: list[tuple[str, str, tuple[str, ...]]]) -> list[tuple[str, str]]:
+def _revoke(folder: Path, users: tuple[str, ...]) -> None:
+    from hub_server.access import revoke
+    from hub_server.database import Database
+
+    path = folder / "hub.sqlite"
+    if not path.is_file():
+        raise click.UsageError(
+            f"--revoke: there is no server's data in {folder}; name it with --dir"
+        )
+    with Database(path).writing() as db:
+        counts = {user: revoke(db, user) for user in users}
+    for user, count in counts.items():
+        click.echo(f"{user}: {count} {'token' if count == 1 else 'tokens'} revoked")
+
+
+def _make(
+    hub: Hub, wanted: list[tuple[str, str, tuple[str, ...]]], days: float
+) -> list[tuple[str, str]]:
     from hub_server.access import add_token
 
+    ends = f", {days:g} {'day' if days == 1 else 'days'}" if days else ""
     with hub.database.writing() as db:
-        return [(f"{user}, {role}", add_token(db, user, role, t)) for user, role, t in wanted]
+        return [
+            (f"{user}, {role}{ends}", add_token(db, user, role, teams, days))
+            for user, role, teams in wanted
+        ]
 
 
-def _has_tokens(hub: Hub) -> bool:
+def _is_guarded(hub: Hub) -> bool:
+    from hub_server.access import guarded
+
     with hub.database.reading() as db:
-        return db.execute("SELECT 1 FROM tokens LIMIT 1").fetchone() is not None
+        return guarded(db)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -11,7 +11,10 @@ from pathlib import Path
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS tokens (
-    digest TEXT PRIMARY KEY, user TEXT NOT NULL, role TEXT NOT NULL, teams TEXT NOT NULL);
+    digest TEXT PRIMARY KEY, user TEXT NOT NULL, role TEXT NOT NULL, teams TEXT NOT NULL,
+    expires REAL NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS accounts (
+    name TEXT PRIMARY KEY COLLATE NOCASE, full TEXT NOT NULL, hides INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS repositories (
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, owner TEXT NOT NULL COLLATE NOCASE,
     name TEXT NOT NULL COLLATE NOCASE, private INTEGER NOT NULL, gated TEXT NOT NULL DEFAULT '',
@@ -36,7 +39,14 @@ CREATE TABLE IF NOT EXISTS refs (
 CREATE TABLE IF NOT EXISTS large (
     repository INTEGER NOT NULL REFERENCES repositories ON DELETE CASCADE, sha256 TEXT NOT NULL,
     size INTEGER NOT NULL, PRIMARY KEY (repository, sha256)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS requests (
+    repository INTEGER NOT NULL REFERENCES repositories ON DELETE CASCADE,
+    number INTEGER NOT NULL, title TEXT NOT NULL, description TEXT NOT NULL,
+    author TEXT NOT NULL, time REAL NOT NULL, start TEXT NOT NULL,
+    PRIMARY KEY (repository, number)) WITHOUT ROWID;
 """
+LATER = {("tokens", "expires"): "REAL NOT NULL DEFAULT 0"}
+"""Columns that files of earlier versions lack."""
 
 
 class Database:
@@ -51,6 +61,7 @@ class Database:
         with self._open() as connection:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.executescript(SCHEMA)
+            _complete(connection)
             row = ("secret", secrets.token_hex(32))
             connection.execute("INSERT OR IGNORE INTO settings VALUES (?, ?)", row)
         path.chmod(0o600)
@@ -80,3 +91,11 @@ class Database:
             connection.execute("BEGIN IMMEDIATE")
             yield connection
             connection.execute("COMMIT")
+
+
+def _complete(connection: sqlite3.Connection) -> None:
+    """Add the columns that a file of an earlier version lacks."""
+    for (table, column), kind in LATER.items():
+        known = {row["name"] for row in connection.execute(f"PRAGMA table_info({table})")}
+        if column not in known:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")

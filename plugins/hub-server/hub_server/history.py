@@ -92,6 +92,12 @@ def ancestors(db: sqlite3.Connection, commit: Commit) -> Iterator[Commit]:
         here = _commit(row) if row else None
 
 
+def all_commits(db: sqlite3.Connection, repository: int) -> list[Commit]:
+    """Return every commit of a repository, parents first."""
+    question = "SELECT * FROM commits WHERE repository = ? ORDER BY id"
+    return [_commit(row) for row in db.execute(question, (repository,))]
+
+
 def files(db: sqlite3.Connection, commit: int) -> dict[str, File]:
     """Return the files of a commit by path."""
     question = "SELECT path, git, sha256, size, large FROM files WHERE commit_id = ? ORDER BY path"
@@ -118,9 +124,10 @@ def add_commit(
     title: str,
     message: str,
     author: str,
+    at: int = 0,
 ) -> Commit:
-    """Add a commit that no reference names yet, and return it."""
-    now = int(time.time())
+    """Add a commit of the time ``at``, else of now, that no reference names yet; return it."""
+    now = at or int(time.time())
     tree = trees((file.path, file.git) for file in held.values())[""]
     text = f"{title}\n\n{message}" if message else title
     oid = commit_id(tree, parent.oid if parent else "", author, now, text)

@@ -6,7 +6,7 @@ import re
 
 from hub_server.refusal import RefusedError
 
-PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
+PART = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 LONGEST_PATH = 1024
@@ -14,6 +14,9 @@ LONGEST_PATH = 1024
 
 LONGEST_PIECE = 255
 """Bytes of one piece of a path, which is what file systems take."""
+
+DRIVE = re.compile(r"[A-Za-z]:|.*:[:$]")
+"""A drive, or the hidden stream of a file, which Windows takes for places of their own."""
 
 RESERVED = re.compile(r"(con|prn|aux|nul|com[1-9]|lpt[1-9])(\..*)?", re.IGNORECASE)
 
@@ -48,10 +51,10 @@ def check_path(path: str) -> str:
 def _fault(path: str) -> str:
     if not path or len(path) > LONGEST_PATH:
         return f"has no or more than {LONGEST_PATH} characters"
-    if "\\" in path or ":" in path or not path.isprintable():
-        return "holds a backslash, a colon or a control character"
+    if "\\" in path or not path.isprintable():
+        return "holds a backslash or a control character"
     for piece in path.split("/"):
-        if piece in {"", ".", ".."} or piece.casefold() == ".git":
+        if piece in {"", ".", ".."} or piece.casefold() == ".git" or DRIVE.match(piece):
             return "is not a plain relative path"
         if len(piece.encode()) > LONGEST_PIECE or piece[-1] in " ." or RESERVED.fullmatch(piece):
             return "is not a file name on every system"

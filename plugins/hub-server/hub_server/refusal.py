@@ -17,11 +17,9 @@ class RefusedError(Exception):
         self.status, self.message, self.code, self.extra = status, message, code, extra
 
 
-def no_repository(name: str, *, anonymous: bool = False) -> RefusedError:
+def no_repository(*, anonymous: bool = False) -> RefusedError:
     """Return the refusal for a repository that is absent, or hidden from the caller."""
-    return RefusedError(
-        401 if anonymous else 404, f"There is no repository {name}.", "RepoNotFound"
-    )
+    return RefusedError(401 if anonymous else 404, "Repository not found", "RepoNotFound")
 
 
 def no_revision(revision: str) -> RefusedError:

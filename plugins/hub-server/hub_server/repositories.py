@@ -69,11 +69,23 @@ def find(db: sqlite3.Connection, kind: str, owner: str, name: str, caller: Calle
     if moved:
         row = db.execute("SELECT * FROM repositories WHERE id = ?", (moved[0],)).fetchone()
     if row is None or not caller.reads(row["owner"], private=bool(row["private"])):
-        raise no_repository(f"{owner}/{name}", anonymous=not caller.user)
+        raise no_repository(anonymous=not caller.user)
     found = from_row(row)
     if moved:
         raise MovedError(found)
     return found
+
+
+def check_gate(caller: Caller, found: Repository) -> None:
+    """Refuse a caller that may know of a gated repository but not read its files."""
+    if not found.gated or caller.belongs(found.owner):
+        return
+    start = f"Access to {found.kind} {found.full} is restricted"
+    if caller.user:
+        message = f"{start} and you are not in the authorized list."
+        raise RefusedError(403, f"{message} Ask {found.owner} for access.", "GatedRepo")
+    message = f"{start}. You must have access to it and be authenticated to access it."
+    raise RefusedError(401, f"{message} Please log in.", "GatedRepo")
 
 
 def check_writes(caller: Caller, owner: str) -> None:

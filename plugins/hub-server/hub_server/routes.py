@@ -10,15 +10,25 @@ from hub_server import (
     api_files,
     api_information,
     api_large,
+    api_large_files,
+    api_listing,
     api_references,
     api_repositories,
+    api_requests,
 )
 from hub_server.calls import Handler, Route
 
 COMMIT_LIMIT = 2 * 1024**3
 """Bytes of one commit's regular files, encoded."""
 
-MEBIBYTES_8 = 8 * 1024 * 1024
+MEBIBYTE = 1024 * 1024
+MEBIBYTES_8 = 8 * MEBIBYTE
+BIG: dict[tuple[str, str, Handler], int] = {
+    ("POST", "paths-info/{revision}", api_files.paths): MEBIBYTES_8,
+    ("POST", "preupload/{revision}", api_commit.preupload): MEBIBYTES_8,
+    ("POST", "commit/{revision}", api_commit.commit): COMMIT_LIMIT,
+}
+"""Calls whose bodies may have more bytes than a mebibyte."""
 
 
 def _api(kind: str) -> Iterator[Route]:
@@ -37,14 +47,19 @@ def _api(kind: str) -> Iterator[Route]:
         ("DELETE", "tag/{revision}", api_references.delete_tag),
         ("POST", "super-squash/{branch}", api_references.squash),
         ("GET", "commits/{revision}", api_references.commits),
+        ("GET", "lfs-files", api_large_files.listing),
+        ("POST", "lfs-files/batch", api_large_files.delete),
+        ("GET", "discussions", api_requests.listing),
+        ("POST", "discussions", api_requests.make),
+        ("GET", "discussions/{number}", api_requests.details),
     ]
-    yield Route("GET", f"api/{kind}", api_information.listing)
+    yield Route("GET", f"api/{kind}", api_listing.listing)
     yield Route("GET", at, api_information.information)
-    for method, rest, handler in plain:
-        yield Route(method, f"{at}/{rest}", handler)
-    yield Route("POST", f"{at}/paths-info/{{revision}}", api_files.paths, MEBIBYTES_8)
-    yield Route("POST", f"{at}/preupload/{{revision}}", api_commit.preupload, MEBIBYTES_8)
-    yield Route("POST", f"{at}/commit/{{revision}}", api_commit.commit, COMMIT_LIMIT)
+    for method, rest, handler in (*plain, *BIG):
+        yield Route(method, f"{at}/{rest}", handler, BIG.get((method, rest, handler), MEBIBYTE))
+    # only now: a repository may have the name of a call, such as team/tree
+    for method, rest, _ in (*plain, *BIG):
+        yield Route(method, f"api/{kind}/{{name}}/{rest}", api_files.ownerless)
 
 
 def _site(kind: str) -> Iterator[Route]:
@@ -62,6 +77,8 @@ ROUTES: list[tuple[str, Route]] = [
     ("", Route("POST", "api/repos/create", api_repositories.create)),
     ("", Route("DELETE", "api/repos/delete", api_repositories.delete)),
     ("", Route("POST", "api/repos/move", api_repositories.move)),
+    ("", Route("GET", "api/settings/repositories", api_listing.stored)),
+    ("", Route("GET", "api/organizations/{team}/settings/repositories", api_listing.stored)),
     *((kind, route) for kind in KINDS for route in _api(kind)),
     *((kind, route) for kind in reversed(KINDS) for route in _site(kind)),
     *((kind, Route("GET", f"api/{kind}/{{name}}", api_files.ownerless)) for kind in KINDS),

@@ -6,6 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from starlette.datastructures import QueryParams
+
 from hub_server.gitids import pointer
 from hub_server.history import File
 from hub_server.repositories import Repository
@@ -16,15 +18,27 @@ def when(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
+def described(found: Repository) -> dict[str, Any]:
+    """Return what a repository's card and configurations said when they were committed."""
+    names = ("library_name", "pipeline_tag", "cardData", "config")
+    return {"tags": [], **dict.fromkeys(names), **json.loads(found.card)}
+
+
+def expanded(query: QueryParams) -> set[str]:
+    """Return the properties that a caller wants instead of the usual ones."""
+    return {*query.getlist("expand"), *query.getlist("expand[]")}
+
+
+def narrowed(value: dict[str, Any], wanted: set[str]) -> dict[str, Any]:
+    """Return of a repository's properties those that are wanted; all where none is named."""
+    if not wanted:
+        return value
+    return {key: held for key, held in value.items() if key in wanted | {"_id", "id", "modelId"}}
+
+
 def repository(found: Repository, sha: str) -> dict[str, Any]:
-    """Return what lists show of a repository."""
-    described: dict[str, Any] = {
-        "tags": [],
-        "library_name": None,
-        "pipeline_tag": None,
-        "cardData": None,
-    }
-    described |= json.loads(found.card)
+    """Return what a repository's information shows, without its files."""
+    known = described(found)
     return {
         "_id": f"{found.id:024x}",
         "id": found.full,
@@ -38,8 +52,8 @@ def repository(found: Repository, sha: str) -> dict[str, Any]:
         "likes": 0,
         "createdAt": when(found.created),
         "lastModified": when(found.modified),
-        "model-index": (described["cardData"] or {}).get("model-index"),
-        **{key: value for key, value in described.items() if value is not None or key == "tags"},
+        "model-index": (known["cardData"] or {}).get("model-index"),
+        **{key: value for key, value in known.items() if value is not None or key == "tags"},
     }
 
 

@@ -29,13 +29,14 @@ serve()
 class Server:
     """A running server."""
 
-    def __init__(self, folder, arguments=(), *, dies_at=None):
+    def __init__(self, folder, arguments=(), *, dies_at=None, setup="", port=0):
         self.folder, self.flag = folder, folder.with_name(f"{folder.name}.armed")
-        start = (
-            ["-c", CRASHING, dies_at, str(self.flag)] if dies_at else ["-m", "hub_core", "serve"]
-        )
+        plain = "from hub_server.command import serve; serve()"
+        start = ["-c", f"{setup}\n{plain}"] if setup else ["-m", "hub_core", "serve"]
+        if dies_at:
+            start = ["-c", CRASHING, dies_at, str(self.flag)]
         self.process = subprocess.Popen(
-            [sys.executable, *start, "--dir", str(folder), "--port", "0", *arguments],
+            [sys.executable, *start, "--dir", str(folder), "--port", str(port), *arguments],
             stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         self.tokens = []
@@ -66,8 +67,8 @@ def serve(tmp_path):
     """Start servers; all of them end with the test."""
     started = []
 
-    def start(*arguments, name="hub", dies_at=None):
-        started.append(Server(tmp_path / name, arguments, dies_at=dies_at))
+    def start(*arguments, name="hub", **more):
+        started.append(Server(tmp_path / name, arguments, **more))
         return started[-1]
 
     yield start

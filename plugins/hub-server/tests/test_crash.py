@@ -11,7 +11,7 @@ from huggingface_hub.utils import httpx
 STEPS = {
     "hub_server.blobs:os.replace": "before a content is in its place",
     "hub_server.blobs:_force": "before its folder is on disk",
-    "hub_server.api_large:received": "before an upload is written down",
+    "hub_server.uploads:received": "before an upload is written down",
     "hub_server.api_commit:read": "before the commit is read",
     "hub_server.api_commit:put": "before the commit is made, in its transaction",
     "hub_server.history:set_ref": "before the branch moves",

@@ -220,6 +220,16 @@ def test_what_is_absent_is_named(api, tmp_path):
         api.hf_hub_download("bert-base-uncased", "config.json", cache_dir=tmp_path)
 
 
+@pytest.mark.parametrize("name", ["tree", "revision", "commits", "resolve", "refs"])
+def test_a_repository_may_have_the_name_of_a_call(api, name, tmp_path):
+    repo = f"team/{name}"
+    api.create_repo(repo)
+    assert [commit.title for commit in api.list_repo_commits(repo)] == ["initial commit"]
+    assert api.list_repo_files(repo) == [".gitattributes"]
+    assert api.repo_info(repo, revision="main").sha == api.model_info(repo).sha
+    assert api.hf_hub_download(repo, ".gitattributes", cache_dir=tmp_path)
+
+
 def test_a_repository_is_deleted_and_its_name_is_free(api, folder):
     api.create_repo("team/mood")
     api.upload_folder(repo_id="team/mood", folder_path=folder)
@@ -235,8 +245,27 @@ def test_a_moved_repository_is_found_by_its_old_name(api, server):
     put(api)
     api.move_repo("team/mood", "team/feeling")
     assert api.model_info("team/mood").id == "team/feeling"
-    url = f"{server.url}/team/mood/resolve/main/a.txt"
+    api.create_tag("team/mood", tag="v/1")
+    url = f"{server.url}/team/mood/resolve/v%2F1/a.txt"
     assert httpx.get(url, follow_redirects=True).content == b"text"
+
+
+@pytest.mark.parametrize(("method", "path", "target"), [
+    ("GET", "/api/models/team/mood?blobs=true", "/api/models/team/feeling?blobs=true"),
+    ("GET", "/api/models/team/mood/tree/a%2Fb", "/api/models/team/feeling/tree/a%2Fb"),
+    ("POST", "/api/models/team/mood/super-squash/main",
+     "/api/models/team/feeling/super-squash/main"),
+    ("HEAD", "/team/mood/resolve/main/a.txt", "/team/feeling/resolve/main/a.txt"),
+    ("POST", "/team/mood.git/info/lfs/verify", "/team/feeling/info/lfs/verify"),
+])  # fmt: skip
+def test_every_address_of_a_moved_repository_leads_to_the_new_one(
+    api, server, method, path, target
+):
+    api.create_repo("team/mood")
+    api.move_repo("team/mood", "team/sentiment")
+    api.move_repo("team/sentiment", "team/feeling")
+    answer = httpx.request(method, server.url + path)
+    assert (answer.status_code, answer.headers["location"]) == (307, server.url + target)
 
 
 def test_a_broken_card_is_refused_before_the_upload(api):
