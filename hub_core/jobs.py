@@ -22,7 +22,7 @@ from hub_core.errors import ArtifactError, DataError, RecipeError, TrainingError
 from hub_core.evaluate import Predictor
 from hub_core.interrupts import deferred
 from hub_core.manifest import Manifest, TaskEntry
-from hub_core.model import Batch, Example, Head, Row
+from hub_core.model import Batch, Example, Head, Row, TaskModel
 from hub_core.origin import Origin
 from hub_core.part import Context
 from hub_core.predictions import Judged
@@ -164,7 +164,8 @@ def _train(
     content = None
     if target is not None:
         lineage = () if begun is None else begun.lineage(found)
-        record = artifact.Record(_entries(found, metrics), seconds, lineage, _history(progress))
+        entries = _entries(found, metrics, built.model)
+        record = artifact.Record(entries, seconds, lineage, _history(progress))
         probes = {name: _probe(task_data) for name, task_data in found.items()}
         report("saving", {"folder": str(target), "prove": prove})
         assert work is not None
@@ -335,7 +336,9 @@ def _tell_plan(built: Built, plan: Plan, report: Report) -> None:
     report("plan", {"steps": plan.steps, "trained": trained, "total": total})
 
 
-def _entries(found: Mapping[str, TaskData], metrics: Any) -> dict[str, TaskEntry]:
+def _entries(
+    found: Mapping[str, TaskData], metrics: Any, model: TaskModel
+) -> dict[str, TaskEntry]:
     return {
         name: TaskEntry(
             labels=list(task_data.task.labels),
@@ -343,6 +346,7 @@ def _entries(found: Mapping[str, TaskData], metrics: Any) -> dict[str, TaskEntry
             metrics=metrics[name],
             examples={split: len(examples) for split, examples in task_data.splits.items()},
             data={s: task_data.fingerprint(s) for s, found in task_data.splits.items() if found},
+            facts=model.head(name).facts(),
         )
         for name, task_data in found.items()
     }

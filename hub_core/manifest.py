@@ -57,13 +57,17 @@ class BackboneEntry(_Entry):
 
 
 class TaskEntry(_Entry):
-    """A task as it was trained: labels in order, columns by role, metrics by split."""
+    """A task as it was trained: labels in order, columns by role, metrics by split.
+
+    ``facts`` is what its head says of itself, such as how it pools.
+    """
 
     labels: list[str] = Field(default_factory=list)
     columns: dict[str, str] = Field(default_factory=dict)
     metrics: dict[str, dict[str, float]] = Field(default_factory=dict)
     examples: dict[str, int] = Field(default_factory=dict)
     data: dict[str, str] = Field(default_factory=dict)
+    facts: dict[str, str] = Field(default_factory=dict)
 
 
 class Proof(_Entry):

@@ -154,6 +154,10 @@ class Head(nn.Module):
     def observe(self, examples: Sequence[Example]) -> None:
         """Look at the training examples before training; what is learned must be in buffers."""
 
+    def facts(self) -> dict[str, str]:
+        """Return what others must know to apply its weights without it, such as the pooling."""
+        return {}
+
     def advice(self, counts: Mapping[str, int]) -> str:
         """Return what can be done here about rare labels, as a sentence, or an empty text.
 

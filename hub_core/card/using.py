@@ -178,14 +178,14 @@ def _linear(facts: Facts, task: str) -> list[str]:
     start = f"heads.{task}."
     found = {n.removeprefix(start) for n in facts.content.tensors if n.startswith(start)}
     choice = facts.recipe.tasks.get(task)
-    pooled = _POOLED.get(str(_pooling(facts, choice.head.options if choice else {})))
+    pooled = _POOLED.get(_pooling(facts, task, choice.head.options if choice else {}))
     if pooled is None or found - {"pooling"} != {"output.weight", "output.bias"}:
         return []
     weight, bias = _text(f"{start}output.weight"), _text(f"{start}output.bias")
     return [*pooled, f"scores = vectors @ head[{weight}].T + head[{bias}]  # (texts, outputs)"]
 
 
-def _pooling(facts: Facts, options: Mapping[str, object]) -> object:
-    """Return what head or backbone was told; ``auto`` is decided by the backbone's files."""
-    own = options.get("pooling", "auto")
-    return facts.recipe.backbone.options.get("pooling", "auto") if own == "auto" else own
+def _pooling(facts: Facts, task: str, options: Mapping[str, object]) -> str:
+    """Return how the head pools; artifacts that do not record it may have been told."""
+    own = facts.content.tasks[task].facts.get("pooling") or options.get("pooling", "auto")
+    return str(facts.recipe.backbone.options.get("pooling", "auto") if own == "auto" else own)

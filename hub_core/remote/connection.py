@@ -8,6 +8,7 @@ encryption, an answer must not give hashes that are none (they become names of f
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,9 +42,12 @@ def connected(endpoint: Endpoint | None = None) -> Iterator[tuple[HfApi, Endpoin
         RemoteError: The address of the Hub cannot be used; in the block, an answer that lies.
     """
     from huggingface_hub import HfApi, constants
+    from huggingface_hub.utils import disable_progress_bars
 
     endpoint = endpoint or current()
     _install()
+    if not sys.stderr.isatty():
+        disable_progress_bars()
     with _lock:
         if not _open:
             _before[:] = [constants.HF_HUB_DISABLE_XET]

@@ -1,4 +1,4 @@
-"""One file from the Hub, hashed while it arrives; what breaks off goes on where it was.
+"""Files from the Hub, hashed while they arrive; what breaks off goes on where it was.
 
 The client's own download trusts the length; here a file counts only if its bytes have the sha256,
 or git's id, that the commit gives it.
@@ -7,7 +7,9 @@ or git's id, that the commit gives it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -21,6 +23,49 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int], None]
 """Told how many bytes have arrived since the last call."""
+AT_ONCE = 4
+"""Files that are asked for at the same time; most are so small that asking takes the time."""
+
+
+def download_all(
+    api: HfApi,
+    name: str,
+    commit: str,
+    files: Mapping[str, RemoteFile],
+    folder: Path,
+    progress: Progress | None = None,
+) -> None:
+    """Write files of a commit into a folder; if one fails, the others stop.
+
+    Raises:
+        RemoteError: One cannot be fetched.
+        IntegrityError: What came is not what the commit names.
+    """
+    stop, one = threading.Event(), threading.Lock()
+
+    def arrived(count: int) -> None:
+        if stop.is_set():
+            raise _StoppedError
+        if progress:
+            with one:
+                progress(count)
+
+    def fetch(path: str) -> None:
+        if not stop.is_set():
+            download(api, name, commit, path, files[path], folder / path, arrived)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        try:
+            fetching = [pool.submit(fetch, path) for path in files]
+            done, _ = wait(fetching, return_when=FIRST_EXCEPTION)
+        finally:
+            stop.set()
+    for finished in done:  # nothing had been stopped when they were
+        finished.result()
+
+
+class _StoppedError(Exception):
+    """Another file has failed, or somebody has had enough."""
 
 
 def download(

@@ -7,7 +7,7 @@ Afterwards every file has been compared with the commit and with ``hub.json``, o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from hub_core.errors import FormatError, HubError, IntegrityError, RemoteError, 
 from hub_core.identity import sha256_of
 from hub_core.remote import lockfile, store
 from hub_core.remote.connection import connected
-from hub_core.remote.download import Progress, download
+from hub_core.remote.download import Progress, download_all
 from hub_core.remote.endpoint import Endpoint
 from hub_core.remote.listing import RemoteFile, list_files, resolve, sizes
 from hub_core.remote.reference import Reference, parse
@@ -170,19 +170,25 @@ def _get(
     wishes: Wishes,
 ) -> None:
     wishes.total(sum(sizes(files).values()))
-    for name, file in files.items():
-        if name == manifest.NAME and file.size > manifest.MAX_BYTES:
-            raise FormatError(f"{name} is larger than {manifest.MAX_BYTES} bytes")
-        target = folder / name
-        download(api, reference.name, reference.revision, name, file, target, wishes.progress)
-        inert.check_content(target, name)
+    if manifest.NAME in files and files[manifest.NAME].size > manifest.MAX_BYTES:
+        raise FormatError(f"{manifest.NAME} is larger than {manifest.MAX_BYTES} bytes")
+    download_all(api, reference.name, reference.revision, files, folder, wishes.progress)
+    for name in files:
+        inert.check_content(folder / name, name)
 
 
-def _check(folder: Path, names: Iterable[str]) -> None:
-    """Check what came as a whole."""
-    if manifest.NAME in names:
-        manifest.check_files(folder, manifest.read(folder))
-    if "adapter_config.json" in names:
+def _check(folder: Path, files: Mapping[str, RemoteFile]) -> None:
+    """Check what came as a whole.
+
+    What the commit names by its sha256 had it when it came, and ``hub.json`` agreed with the
+    commit before: only the other files are read again.
+    """
+    if manifest.NAME in files:
+        content = manifest.read(folder)
+        rest = {name: entry for name, entry in content.files.items() if not files[name].sha256}
+        if any(sha256_of(folder / name) != entry.sha256 for name, entry in rest.items()):
+            manifest.check_files(folder, content)  # it tells all that is wrong
+    if "adapter_config.json" in files:
         adapter_config.parse_adapter_config(folder / "adapter_config.json")
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hub_core import inert, manifest, scan
 from hub_core.errors import FormatError, IntegrityError, RemoteError, listed
-from hub_core.identity import sha256_of
 from hub_core.remote.connection import connected
 from hub_core.remote.download import download, git_id
 from hub_core.remote.endpoint import Endpoint
@@ -23,11 +23,16 @@ from hub_core.remote.listing import RemoteFile, list_files
 from hub_core.remote.patience import patiently
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
+    from huggingface_hub import CommitOperationAdd, HfApi
 
 CARD = "README.md"
 HARMLESS = frozenset({".gitattributes", CARD, "LICENSE", "LICENSE.txt", "LICENSE.md"})
 """Files that may be in a repository beside an artifact."""
+EMPTY = frozenset({".gitattributes"})
+"""What a Hub puts into a new repository."""
+
+Hashed = Mapping[str, "CommitOperationAdd"]
+"""Name to file with its sha256, which is read once, then sent and compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,29 +95,46 @@ def push(files: Mapping[str, Path], wanted: Wanted) -> Pushed:
         RemoteError: The Hub refuses, cannot be reached, or has something else there.
         IntegrityError: The Hub lists other bytes than were sent.
     """
-    with connected() as (api, endpoint):
-        parent = _repository(api, endpoint, wanted)
-        there = list_files(api, endpoint, wanted.name, parent) if parent else {}
+    with connected() as (api, endpoint), ThreadPoolExecutor(1) as beside:
+        hashing = beside.submit(_hashed, files)  # while the Hub is asked
+        parent, empty = _repository(api, endpoint, wanted)
+        there = {} if empty else list_files(api, endpoint, wanted.name, parent)
         gone = _gone(api, wanted, there, files, parent)
         _check_tag(api, wanted)
-        ours = {name: _listed(path, there.get(name)) for name, path in files.items()}
-        if parent and not gone and all(there.get(name) == ours[name] for name in files):
+        ours = _read(hashing)
+        if parent and not gone and not _different(ours, there):
             done = Pushed(wanted.name, parent, _page(endpoint, wanted.name), changed=False)
         else:
-            done = _commit(api, endpoint, wanted, files, gone, parent)
+            done = _commit(api, endpoint, wanted, ours, gone, parent)
             if not wanted.pull_request:
-                _confirm(api, endpoint, done, files)
+                _confirm(api, endpoint, done, ours)
         if wanted.tag:
             _tag(api, wanted, done.commit)
     return done
+
+
+def _hashed(files: Mapping[str, Path]) -> Hashed:
+    from huggingface_hub import CommitOperationAdd
+
+    return {name: CommitOperationAdd(name, str(path)) for name, path in files.items()}
+
+
+def _read(hashing: Future[Hashed]) -> Hashed:
+    try:
+        return hashing.result()
+    except (OSError, ValueError) as error:  # it was there a moment ago
+        raise FormatError(f"a file to publish cannot be read: {error}") from None
 
 
 def _page(endpoint: Endpoint, name: str) -> str:
     return f"{endpoint.url}/{name}"
 
 
-def _repository(api: HfApi, endpoint: Endpoint, wanted: Wanted) -> str:
-    """Return the newest commit of the repository, which is made if it is not there."""
+def _repository(api: HfApi, endpoint: Endpoint, wanted: Wanted) -> tuple[str, bool]:
+    """Return the newest commit of the repository and whether it holds nothing.
+
+    One that is not there is made.
+    """
     from huggingface_hub.errors import RepositoryNotFoundError
 
     def ask() -> Any:
@@ -133,7 +155,8 @@ def _repository(api: HfApi, endpoint: Endpoint, wanted: Wanted) -> str:
             f"{wanted.name} exists and is public, so nothing in it would be private",
             hint="choose another name, or make it private on its page first",
         )
-    return info.sha or ""
+    names = {entry.rfilename for entry in info.siblings or ()}
+    return info.sha or "", not info.sha or (info.siblings is not None and names <= EMPTY)
 
 
 def _create(api: HfApi, wanted: Wanted) -> None:
@@ -201,24 +224,30 @@ def _taken(wanted: Wanted) -> RemoteError:
     )
 
 
-def _listed(path: Path, like: RemoteFile | None) -> RemoteFile:
+def _different(ours: Hashed, there: Mapping[str, RemoteFile]) -> list[str]:
+    """Return the names of our files that the Hub lists otherwise, or not at all."""
+    pairs = {name: (file, there.get(name)) for name, file in ours.items()}
+    return [name for name, (file, like) in pairs.items() if like != _listed(file, like)]
+
+
+def _listed(file: CommitOperationAdd, like: RemoteFile | None) -> RemoteFile:
     """Return a file as the Hub would list it, if it keeps it the way it keeps ``like``."""
-    size = path.stat().st_size
+    size = file.upload_info.size
     if like is not None and like.size == size and like.git_id:
-        return RemoteFile(size, git_id=git_id(path.read_bytes()))
-    return RemoteFile(size, sha256=sha256_of(path))
+        return RemoteFile(size, git_id=git_id(Path(str(file.path_or_fileobj)).read_bytes()))
+    return RemoteFile(size, sha256=file.upload_info.sha256.hex())
 
 
 def _commit(
     api: HfApi,
     endpoint: Endpoint,
     wanted: Wanted,
-    files: Mapping[str, Path],
+    ours: Hashed,
     gone: list[str],
     parent: str,
 ) -> Pushed:
     """Make the commit; an answer that got lost on the way is not taken for a failure."""
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+    from huggingface_hub import CommitOperationDelete
     from huggingface_hub.errors import HfHubHTTPError
 
     tries = 0
@@ -226,12 +255,11 @@ def _commit(
     def send() -> Pushed:
         nonlocal tries
         tries += 1
-        operations = [CommitOperationAdd(name, str(path)) for name, path in files.items()]
         deletions = [CommitOperationDelete(name) for name in gone]
         try:
             made = api.create_commit(
                 wanted.name,
-                [*operations, *deletions],
+                [*ours.values(), *deletions],
                 commit_message=wanted.message,
                 parent_commit=parent or None,
                 create_pr=wanted.pull_request or None,
@@ -239,7 +267,7 @@ def _commit(
         except HfHubHTTPError as error:
             if error.response is None or error.response.status_code != 412:
                 raise
-            if tries > 1 and (found := _ours(api, endpoint, wanted, files)):
+            if tries > 1 and (found := _ours(api, endpoint, wanted, ours)):
                 return found
             raise RemoteError(
                 f"{wanted.name} was changed by somebody else meanwhile; nothing was published",
@@ -253,21 +281,17 @@ def _commit(
     return patiently(wanted.name, send)
 
 
-def _ours(
-    api: HfApi, endpoint: Endpoint, wanted: Wanted, files: Mapping[str, Path]
-) -> Pushed | None:
+def _ours(api: HfApi, endpoint: Endpoint, wanted: Wanted, ours: Hashed) -> Pushed | None:
     """Return the newest commit if it holds exactly our files."""
     commit = patiently(wanted.name, lambda: api.model_info(wanted.name)).sha or ""
     there = list_files(api, endpoint, wanted.name, commit)
-    same = all(there.get(name) == _listed(path, there.get(name)) for name, path in files.items())
+    same = not _different(ours, there)
     return Pushed(wanted.name, commit, _page(endpoint, wanted.name)) if same else None
 
 
-def _confirm(api: HfApi, endpoint: Endpoint, done: Pushed, files: Mapping[str, Path]) -> None:
+def _confirm(api: HfApi, endpoint: Endpoint, done: Pushed, ours: Hashed) -> None:
     """Compare what the Hub lists at the new commit with what was sent."""
-    there = list_files(api, endpoint, done.name, done.commit)
-    wrong = [n for n, path in files.items() if there.get(n) != _listed(path, there.get(n))]
-    if wrong:
+    if wrong := _different(ours, list_files(api, endpoint, done.name, done.commit)):
         raise IntegrityError(
             f"{done.name}@{done.commit[:12]} does not hold what was sent:{listed(wrong[:10])}",
             hint="push again; if it stays so, do not use this Hub",

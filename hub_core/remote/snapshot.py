@@ -40,6 +40,7 @@ def snapshot(name: str, revision: str | None, patterns: Sequence[str]) -> Path:
                 return snapshot_download(
                     name, revision=revision, allow_patterns=list(patterns), dry_run=dry,
                     endpoint=endpoint.url, token=api.token, library_name="hub-core",
+                    tqdm_class=_silent() if dry else None,
                 )  # fmt: skip
             except DryRunError:  # the Hub is out of reach: what is here may be enough
                 return []
@@ -51,6 +52,17 @@ def snapshot(name: str, revision: str | None, patterns: Sequence[str]) -> Path:
                        if file.will_download]  # fmt: skip
             _allow(subject, sum(file.file_size for file in missing))
         return Path(patiently(subject, lambda: ask(dry=False)))
+
+
+def _silent() -> type:
+    """Return a progress bar that shows nothing."""
+    from huggingface_hub.utils import tqdm
+
+    class Silent(tqdm):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **{**named, "disable": True})  # type: ignore[no-untyped-call]
+
+    return Silent
 
 
 def _offline() -> bool:

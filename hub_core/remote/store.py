@@ -12,11 +12,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from hub_core import locks, notes
 from hub_core.errors import RemoteError
 from hub_core.remote.endpoint import Endpoint
+from hub_core.remote.reference import COMMIT
 
 _PART = ".part-"
 _YOUNG = 60.0
@@ -75,6 +77,33 @@ def require_room(folder: Path, needed: int) -> None:
             f"{needed:,} bytes are needed in {folder.parent}, {free:,} are free",
             hint="free some disk space, or choose another cache folder with HUB_CORE_CACHE",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A pulled commit: ``owner/name@commit``, its folder, bytes, and seconds since it came."""
+
+    address: str
+    path: Path
+    size: int
+    age: float
+
+
+def pulled() -> Iterator[Entry]:
+    """Yield every commit that lies here, of all Hubs."""
+    for path in sorted((notes.cache_folder() / "artifacts").glob("*/*/*")):
+        if path.is_dir() and COMMIT.fullmatch(path.name):
+            size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+            name = path.parent.name.replace("--", "/", 1)
+            yield Entry(f"{name}@{path.name}", path, size, time.time() - path.stat().st_mtime)
+
+
+def clear() -> tuple[int, int]:
+    """Delete every pulled commit; return how many there were, and their bytes."""
+    gone = list(pulled())
+    for entry in gone:
+        shutil.rmtree(entry.path, ignore_errors=True)
+    return len(gone), sum(entry.size for entry in gone)
 
 
 def _clean(parent: Path) -> None:

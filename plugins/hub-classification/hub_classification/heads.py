@@ -52,6 +52,10 @@ class Pooled(Head):
             for index, (found, example) in enumerate(zip(tokens, examples, strict=True))
         ]
 
+    def facts(self) -> dict[str, str]:
+        """Return how the hidden states are pooled."""
+        return {"pooling": list(POOLINGS)[int(self.pooling)]}
+
     def target(self, example: Example) -> Any:
         """Return what the loss compares with, or None for an example without a target."""
         raise NotImplementedError
