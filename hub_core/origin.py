@@ -14,7 +14,14 @@ from hub_core import manifest
 from hub_core.build import Blueprint, Resolved
 from hub_core.catalog import Catalog
 from hub_core.data import TaskData
-from hub_core.errors import BaseMismatchError, DataError, RecipeError, listed, near
+from hub_core.errors import (
+    BaseMismatchError,
+    DataError,
+    FormatError,
+    RecipeError,
+    listed,
+    near,
+)
 from hub_core.identity import sha256_of
 from hub_core.manifest import Manifest
 from hub_core.recipe import Choice, Recipe, TaskRecipe
@@ -55,6 +62,7 @@ class Origin:
         Raises:
             ArtifactError: It is no artifact, or not what was saved.
             RecipeError: Heads cannot be new and have old labels.
+            FormatError: It is on the Hub, and another library wrote it.
         """
         if new_head and add_labels:
             raise RecipeError(
@@ -62,6 +70,11 @@ class Origin:
                 hint="a new head takes its labels from the data",
             )
         found = find(reference)
+        if not found.ours and found.address:
+            raise FormatError(
+                f"{reference} was not saved by hub-core, so it brings no recipe to go on with",
+                hint="name an artifact with --from; a whole model can be a --backbone",
+            )
         folder = found.folder
         content = manifest.read(folder)
         manifest.check_files(folder, content)

@@ -6,15 +6,18 @@ What goes to the Hub differs from the folder in three files: ``hub.json`` and
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hub_core import adapter_config, catalog, manifest, notes, scan
+from hub_core import __version__, adapter_config, catalog, manifest, notes, scan
 from hub_core.card import Published, write_card
 from hub_core.card.pictures import picture
 from hub_core.errors import ArtifactError, IntegrityError, RecipeError, RemoteError, listed
@@ -25,7 +28,7 @@ from hub_core.recorded import identity_of, recipe_of
 from hub_core.remote.connection import connected
 from hub_core.remote.listing import resolve
 from hub_core.remote.patience import patiently
-from hub_core.remote.push import CARD, Pushed, Wanted, check, push
+from hub_core.remote.push import CARD, Hashed, Pushed, Wanted, check, hashed, push
 from hub_core.remote.reference import Reference, parse
 
 if TYPE_CHECKING:
@@ -57,11 +60,12 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """What would be published: name to file, the card, and the changed ``hub.json``."""
+    """What would be published: name to file, the card, the changed ``hub.json``, and hashes."""
 
     files: Mapping[str, Path]
     card: str
     content: Manifest
+    known: Hashed
 
 
 def publish(folder: str | Path, wanted: Wanted, description: Description | None = None) -> Pushed:
@@ -78,7 +82,7 @@ def publish(folder: str | Path, wanted: Wanted, description: Description | None 
         RemoteError: The Hub refuses, or nobody else could find the backbone.
     """
     with staged(folder, wanted, description or Description()) as ready:
-        return push(ready.files, wanted)
+        return push(ready.files, wanted, ready.known)
 
 
 @contextmanager
@@ -99,21 +103,27 @@ def staged(
     folder = Path(folder)
     _check_wishes(wanted, description)
     content = manifest.read(folder)
-    manifest.check_files(folder, content)
     files = {name: folder / name for name in (manifest.NAME, *content.files)}
-    check(files)
-    place = description.backbone
-    if description.backbone_id:
-        place = _compared(content, description.backbone_id)
-    prove(folder, content, place)
-    hint = place if description.backbone_id else _hint(content, wanted, description, dry=dry)
-    with tempfile.TemporaryDirectory(prefix="hub-core-") as scratch:
+    with (
+        tempfile.TemporaryDirectory(prefix="hub-core-") as scratch,
+        ThreadPoolExecutor(1) as beside,  # hashing leaves the interpreter to others
+    ):
+        checking = beside.submit(manifest.check_files, folder, content)
+        import huggingface_hub.hf_api  # noqa: F401  # takes as long as hashing a large file
+
+        checking.result()
+        hashing = beside.submit(hashed, files)
+        check(files)
+        place = description.backbone
+        if description.backbone_id:
+            place = _compared(content, description.backbone_id)
+        prove(folder, content, place)
+        hint = place if description.backbone_id else _hint(content, wanted, description, dry=dry)
         changed = _placed(folder, content, hint, Path(scratch))
         card = _card(folder, changed, wanted.name, description, Path(scratch))
         own = {path.name: path for path in sorted(Path(scratch).iterdir())}
-        ready = {**files, **own}
         check(own)
-        yield Staged(ready, card, changed)
+        yield Staged({**files, **own}, card, changed, hashing.result())
 
 
 def _check_wishes(wanted: Wanted, description: Description) -> None:
@@ -277,9 +287,11 @@ def _placed(folder: Path, content: Manifest, hint: str, scratch: Path) -> Manife
 def _recipe(content: Manifest, place: str, commit: str) -> Mapping[str, object]:
     """Return the recipe with the backbone where others find it."""
     recipe = dict(content.recipe)
+    if not place:
+        return recipe
     found = catalog.installed().find("backbone", recipe_of(Path(), content).backbone.name)
     method, known = found.method, found.options_class().model_fields
-    if place and method.reference:
+    if method.reference:
         own = {method.reference: place} | ({"revision": commit} if "revision" in known else {})
         recipe["backbone"] = {**recipe["backbone"], **own}
     return recipe
@@ -289,7 +301,7 @@ def _card(
     folder: Path, content: Manifest, name: str, description: Description, scratch: Path
 ) -> str:
     """Write the card, and its picture where a plugin draws one."""
-    drawn = picture(content)
+    drawn = _picture(folder, content)
     if drawn is not None:
         (scratch / PLOT).write_bytes(drawn)
     own = folder / CARD
@@ -304,6 +316,27 @@ def _card(
     card = write_card(content, published)
     (scratch / CARD).write_text(card, encoding="utf-8")
     return card
+
+
+def draw(folder: Path) -> None:
+    """Draw an artifact's picture ahead of its publication, and keep it on this machine."""
+    _picture(folder, manifest.read(folder))
+
+
+def _picture(folder: Path, content: Manifest) -> bytes | None:
+    """Return a PNG, or None; what was drawn once is kept, for drawing takes most of a second."""
+    name = f"{sha256_of(folder / manifest.NAME)}-{__version__}.png"
+    kept = notes.cache_folder() / "pictures" / name
+    with contextlib.suppress(OSError):
+        return kept.read_bytes()
+    drawn = picture(content)
+    if drawn is not None:
+        with contextlib.suppress(OSError):  # a full disk is no reason not to publish
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            partial = kept.with_suffix(f".{os.getpid()}")
+            partial.write_bytes(drawn)
+            os.replace(partial, kept)
+    return drawn
 
 
 def listing(files: Mapping[str, Path]) -> Sequence[tuple[str, int]]:

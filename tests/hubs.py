@@ -108,6 +108,7 @@ class Running:
     def __init__(self, folder):
         self.app = Tampered(folder)
         self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         config = uvicorn.Config(self.app, log_level="critical", lifespan="off", access_log=False)
         self.server = uvicorn.Server(config)

@@ -26,7 +26,8 @@ OTHERS = ("adapter_config.json", "config.json")
 def inspect(place: str, as_json: bool) -> None:
     """Show what an artifact is, without loading it.
 
-    Of one on the Hub only small files are fetched: no weight is.
+    Of one on the Hub only small files are fetched: no weight is. A hub.lock in this folder says
+    which commit it is.
     """
     about: list[tuple[str, str]] = []
     if Path(place).is_dir():
@@ -58,14 +59,16 @@ def _remote(
 ) -> tuple[Manifest | None, Sequence[tuple[str, str]], list[tuple[str, str]]]:
     """Return the same of a repository, and what the Hub says about it."""
     from hub_core.errors import FormatError
+    from hub_core.remote import lockfile
     from hub_core.remote.look import look
-    from hub_core.remote.reference import is_reference
+    from hub_core.remote.reference import is_reference, parse
 
     if not is_reference(place):
         raise FormatError(f"there is no folder {place}",
                           hint="name a folder that 'hub train' wrote, or owner/name on the Hub"
                           )  # fmt: skip
-    seen = look(place)
+    lock = Path(lockfile.NAME)
+    seen = look(str(lockfile.read(lock).pin(parse(place), lock)))
     about = [
         ("repository", seen.address),
         ("licence", seen.license or "none stated"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from pathlib import Path
 
 import click
 
-from hub_core.cli.fetching import download_flag, found
+from hub_core.cli.fetching import GARBAGE, download_flag, found
 from hub_core.cli.options import json_flag
 from hub_core.cli.output import echo_json
 from hub_core.errors import RemoteError
@@ -31,6 +32,7 @@ def pull(name: str, target: Path | None, max_download: str | None, as_json: bool
 
     Where hub.lock in this folder names it, exactly the locked bytes are fetched.
     """
+    gc.set_threshold(GARBAGE)
     from hub_core.remote.reference import parse
 
     parse(name)

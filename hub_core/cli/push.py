@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from hub_core.cli.fetching import GARBAGE
 from hub_core.cli.options import json_flag, place_flag
 from hub_core.cli.output import echo_json, table
 from hub_core.figures import size
@@ -62,6 +64,7 @@ def push(
     as the card's text. What holds secrets or paths of this machine, or whose proof does not hold,
     is not published.
     """
+    gc.set_threshold(GARBAGE)
     from hub_core.manifest import read
 
     content = read(folder)  # what is no artifact is refused before torch is imported

@@ -7,6 +7,7 @@ encryption, an answer must not give hashes that are none (they become names of f
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 import threading
@@ -19,6 +20,7 @@ from hub_core import __version__
 from hub_core.errors import RemoteError
 from hub_core.remote.endpoint import LOOPBACK, Endpoint, current, origin_of
 from hub_core.remote.reference import COMMIT
+from hub_core.remote.wording import without_secrets
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -90,6 +92,13 @@ def _install() -> None:
 
         _installed.append(guarded)
         set_client_factory(guarded)
+        logging.getLogger(_http.__name__).addFilter(_blot)
+
+
+def _blot(record: logging.LogRecord) -> bool:
+    """Take signatures out of what the client tells of addresses that it asks again."""
+    record.msg, record.args = without_secrets(record.getMessage()), ()
+    return True
 
 
 def _check_request(request: Any) -> None:

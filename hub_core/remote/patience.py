@@ -15,6 +15,8 @@ LONGEST = 60.0
 """Seconds that a Hub may ask to be left alone; if it asks for more, that is told."""
 PASSING = frozenset({408, 429, 500, 502, 503, 504})
 """HTTP statuses that may pass."""
+_CLOSED = "client has been closed"
+"""What a thread is told of the client that all share when another one lost its connection."""
 
 Answer = TypeVar("Answer")
 
@@ -36,13 +38,19 @@ def patiently(
     from huggingface_hub.utils import httpx
 
     for pause in (*(PAUSES if pauses is None else pauses), None):
+        reason: Exception
         try:
             return ask()
         except (HfHubHTTPError, HFValidationError, httpx.HTTPError, OSError, ValueError) as error:
-            wait = None if pause is None else _wait(error, pause)
-            if wait is None:
-                raise told(error, subject) from None
-            time.sleep(wait)
+            reason = error
+        except RuntimeError as error:
+            if _CLOSED not in str(error):
+                raise
+            reason = httpx.ConnectError("the connection was lost")
+        wait = None if pause is None else _wait(reason, pause)
+        if wait is None:
+            raise told(reason, subject) from None
+        time.sleep(wait)
     raise AssertionError("unreachable")  # the last round returns or raises
 
 

@@ -84,19 +84,20 @@ def check(files: Mapping[str, Path]) -> None:
             inert.check_content(path, name)
 
 
-def push(files: Mapping[str, Path], wanted: Wanted) -> Pushed:
+def push(files: Mapping[str, Path], wanted: Wanted, known: Hashed | None = None) -> Pushed:
     """Publish files as one commit; what an earlier artifact had besides is deleted with it.
 
     Args:
         files: Name in the repository to the file, already checked.
         wanted: Where and how.
+        known: Those of the files that ``hashed`` has read before.
 
     Raises:
         RemoteError: The Hub refuses, cannot be reached, or has something else there.
         IntegrityError: The Hub lists other bytes than were sent.
     """
     with connected() as (api, endpoint), ThreadPoolExecutor(1) as beside:
-        hashing = beside.submit(_hashed, files)  # while the Hub is asked
+        hashing = beside.submit(hashed, files, known or {})  # while the Hub is asked
         parent, empty = _repository(api, endpoint, wanted)
         there = {} if empty else list_files(api, endpoint, wanted.name, parent)
         gone = _gone(api, wanted, there, files, parent)
@@ -113,16 +114,33 @@ def push(files: Mapping[str, Path], wanted: Wanted) -> Pushed:
     return done
 
 
-def _hashed(files: Mapping[str, Path]) -> Hashed:
+def hashed(files: Mapping[str, Path], known: Hashed | None = None) -> Hashed:
+    """Return files with their sha256; of those that are known already none is read again.
+
+    Raises:
+        OSError: One cannot be read.
+        ValueError: One is not there.
+    """
     from huggingface_hub import CommitOperationAdd
 
-    return {name: CommitOperationAdd(name, str(path)) for name, path in files.items()}
+    ours = {}
+    for name, path in files.items():
+        before = (known or {}).get(name)
+        same = before is not None and before.path_or_fileobj == str(path)
+        ours[name] = before if before and same else CommitOperationAdd(name, str(path))
+        _ = ours[name].upload_info.sha256  # else it is read when it is first asked for
+    return ours
 
 
 def _read(hashing: Future[Hashed]) -> Hashed:
+    """Return what a thread has read.
+
+    Raises:
+        FormatError: A file cannot be read any more.
+    """
     try:
         return hashing.result()
-    except (OSError, ValueError) as error:  # it was there a moment ago
+    except (OSError, ValueError) as error:
         raise FormatError(f"a file to publish cannot be read: {error}") from None
 
 

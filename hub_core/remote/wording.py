@@ -90,5 +90,10 @@ def server_words(error: Any) -> str:
 def first_line(value: object) -> str:
     """Return the first line of a message, cut, and without tokens or signatures."""
     lines = [line.strip() for line in str(value).splitlines() if line.strip()]
-    line = _SECRET.sub("<secret>", lines[0] if lines else type(value).__name__)
+    line = without_secrets(lines[0] if lines else type(value).__name__)
     return "".join(c if c.isprintable() else " " for c in line)[:300]
+
+
+def without_secrets(text: str) -> str:
+    """Return a text with tokens and signatures blotted out."""
+    return _SECRET.sub("<secret>", text)

@@ -143,7 +143,10 @@ def _is_guarded(hub: Hub) -> bool:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        listener = socket.create_server((host, port), family=family)
+        # head and body of an answer are sent apart: without this the second waits for the first
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except OSError as error:
         raise click.ClickException(f"{host}:{port} cannot be used: {error.strerror}") from error
 
