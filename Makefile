@@ -11,7 +11,7 @@ WORKERS ?= 2
 PLUGINS := $(sort $(wildcard plugins/hub-*))
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo install test test-all matrix peer-suite check bench format docs clean
+.PHONY: demo install test test-all matrix peer-suite check bench format registry third-party docs clean
 
 demo: install
 	$(BIN)/python examples/demo.py
@@ -49,6 +49,7 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy hub_core
 	$(BIN)/python tools/generate.py --check
+	$(BIN)/python tools/registry.py --check
 	$(BIN)/python tools/sizes.py
 
 bench: install
@@ -59,6 +60,14 @@ bench: install
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# what exists, with the facts that the conformance suites measure; only what changed runs again
+registry: install
+	$(BIN)/python tools/registry.py
+
+# a third party's plugin, from nothing to the same predictions on another machine
+third-party: install
+	$(BIN)/python tools/third_party.py
 
 docs: install
 	$(BIN)/python tools/generate.py

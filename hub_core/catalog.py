@@ -209,15 +209,19 @@ class Catalog:
         self.methods()
         plugin = self._plugins.get(name)
         if plugin is None:
-            raise PluginError(
-                f"no plugin named '{name}' is installed",
-                hint=near(name, self._plugins) or "'hub plugins' lists the installed ones",
-            )
+            raise PluginError(f"no plugin named '{name}' is installed", hint=self._way_to(name))
         if plugin.status != "ok":
             raise PluginError(
                 f"plugin {name} is {plugin.status}: {plugin.reason}",
                 hint=f"repair or uninstall {plugin.distribution} {plugin.version}",
             )
+
+    def _way_to(self, name: str) -> str:
+        from hub_core.registry.pinned import known
+
+        if name in known().plugins:
+            return f"a registry lists it: 'hub plugins search {name}' says where it is"
+        return near(name, self._plugins) or "'hub plugins' lists the installed ones"
 
     def _unknown(self, kind: Kind, name: str) -> UnknownMethodError:
         hints = [near(name, (p.method.name for p in self.methods(kind)))]
@@ -228,11 +232,23 @@ class Catalog:
             for p in self.plugins()
             if p.status != "ok"
         ]
+        hints += self._listed(kind, name)
         hints.append(f"'hub methods --kind {kind}' lists what is installed")
         return UnknownMethodError(
             f"no installed plugin provides a {kind} named '{name}'",
             hint="; ".join(hint for hint in hints if hint),
         )
+
+    def _listed(self, kind: Kind, name: str) -> list[str]:
+        """Return a sentence for each plugin that is not here and would provide the method."""
+        from hub_core.registry.pinned import known
+
+        here = {plugin.distribution for plugin in self._plugins.values()}
+        return [
+            f"{plugin} provides it: 'hub plugins search {plugin}' says where it is"
+            for plugin in known().providers(kind, name)
+            if plugin not in here
+        ]
 
 
 def _announced(plugin: Plugin) -> Iterator[Provided]:
@@ -331,7 +347,29 @@ def _compatible(plugin: Plugin, distribution: metadata.Distribution) -> Plugin:
     return replace(plugin, status="broken", reason="its metadata cannot be read")
 
 
+_OFFERED: list[Plugin] = []
+
+
 @functools.cache
 def installed() -> Catalog:
     """Return the catalog of this environment, found once per process."""
-    return Catalog(_discover())
+    return Catalog([*_discover(), *_OFFERED])
+
+
+@contextlib.contextmanager
+def offering(*plugins: Plugin) -> Iterator[Catalog]:
+    """Have ``installed`` hold plugins that no distribution brings, for as long as this lasts.
+
+    For tests of plugins: what they offer must be importable, and is looked up by name like
+    everything else.
+
+    Args:
+        plugins: What is offered besides what is installed.
+    """
+    _OFFERED.extend(plugins)
+    installed.cache_clear()
+    try:
+        yield installed()
+    finally:
+        del _OFFERED[len(_OFFERED) - len(plugins) :]
+        installed.cache_clear()

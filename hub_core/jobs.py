@@ -336,9 +336,7 @@ def _tell_plan(built: Built, plan: Plan, report: Report) -> None:
     report("plan", {"steps": plan.steps, "trained": trained, "total": total})
 
 
-def _entries(
-    found: Mapping[str, TaskData], metrics: Any, model: TaskModel
-) -> dict[str, TaskEntry]:
+def _entries(found: Mapping[str, TaskData], metrics: Any, model: TaskModel) -> dict[str, TaskEntry]:
     return {
         name: TaskEntry(
             labels=list(task_data.task.labels),

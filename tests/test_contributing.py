@@ -1,74 +1,127 @@
-"""CONTRIBUTING.md's plugin works word for word: its files, its install command, its options."""
+"""CONTRIBUTING.md's plugin works word for word: its files, its commands, what they print."""
 
+import csv
+import importlib.util
 import os
-import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import tinymodels
 import toydata
 
-ROOT = Path(__file__).resolve().parent.parent
-BLOCK = re.compile(
-    r"^`(hub-focal/[\w./]+)`[^`]*?(?:`[^`\n]*`[^`]*?)*?\n```\w+\n(.*?)```", re.M | re.S
-)
-
-
-def run(*command, cwd, path):
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(path), os.environ.get("PYTHONPATH", "")])
-    }
-    done = subprocess.run(
-        [sys.executable, *command],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+TOOLS = Path(__file__).resolve().parent.parent / "tools"
+spec = importlib.util.spec_from_file_location("walkthrough", TOOLS / "walkthrough.py")
+walkthrough = sys.modules["walkthrough"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(walkthrough)
+STEPS = walkthrough.steps()
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """The plugin, written from the text and installed into a folder of its own."""
+def folder(tmp_path_factory):
+    """An empty folder but for what the text says is there: sentences and a model."""
     root = tmp_path_factory.mktemp("contributing")
-    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    files = dict(BLOCK.findall(text))
-    for name, content in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(content, encoding="utf-8")
-    assert sorted(files) == [
-        "hub-focal/hub_focal/__init__.py",
-        "hub-focal/hub_focal/part.py",
-        "hub-focal/hub_focal/plugin.py",
-        "hub-focal/pyproject.toml",
-    ]
-    run("-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index",
-        "--target", "site", "./hub-focal", cwd=root, path=root)  # fmt: skip
+    (root / "examples").mkdir()
+    with (root / "examples" / "movies.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["text", "label"])
+        writer.writeheader()
+        writer.writerows(toydata.labelled())
+    tinymodels.save("bert", root / ".demo" / "all-MiniLM-L6-v2")
     return root
 
 
-def test_the_method_is_shown_with_its_option(installed):
-    shown = run("-m", "hub_core", "show", "focal-loss", cwd=installed, path=installed / "site")
-    assert "Examples that are right already count less" in shown
-    assert "gamma" in shown
-    assert "how much less; 0 is plain cross-entropy" in shown
+@pytest.fixture(scope="module")
+def machine(folder, tmp_path_factory):
+    """The Python of an environment of its own, and what its processes see."""
+    python = walkthrough.layered(tmp_path_factory.mktemp("environment") / "venv")
+    env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "HUB_PLUGINS")}
+    return python, env | {
+        "PIP_NO_INDEX": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PYTHONUTF8": "1",
+        "COLUMNS": "100",
+        "OMP_NUM_THREADS": "1",
+    }
 
 
-def test_it_trains_beside_lora_and_changes_the_loss(installed):
-    rows = ["text,label", *(f"{r['text']},{r['label']}" for r in toydata.labelled())]
-    (installed / "movies.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    told = {}
-    for gamma in ("0", "1"):
-        command = ["-m", "hub_core", "train", "--data", "movies.csv", "--backbone", "toy-encoder",
-                   "--head", "classification", "--strategy", "lora", "--strategy", "focal-loss",
-                   "--set", f"focal-loss.gamma={gamma}", "--precision", "fp32", "--epochs", "1",
-                   "--out", f"out{gamma}"]  # fmt: skip
-        run(*command, cwd=installed, path=installed / "site")
-        told[gamma] = (installed / f"out{gamma}.run" / "train.jsonl").read_text()
-    assert told["0"] != told["1"]
-    inspected = run("-m", "hub_core", "inspect", "out1", cwd=installed, path=installed / "site")
-    assert "hub-focal" in inspected
+@pytest.fixture(scope="module")
+def said(folder, machine):
+    """What every command of the text printed, all of them run in order."""
+    python, env = machine
+    found = []
+    for step in STEPS:
+        if isinstance(step, walkthrough.File):
+            step.write(folder)
+        else:
+            found.append((step, step.run(folder, python, env)))
+    return found
+
+
+def test_the_text_shows_four_files_and_the_way_from_new_to_entry():
+    files = [step.path for step in STEPS if isinstance(step, walkthrough.File)]
+    assert files == [
+        "hub-centralize/hub_centralize/plugin.py",
+        "hub-centralize/hub_centralize/options.py",
+        "hub-centralize/hub_centralize/part.py",
+        "hub-centralize/tests/test_hub_centralize.py",
+    ]
+    lines = [step.line for step in STEPS if isinstance(step, walkthrough.Command)]
+    assert [" ".join(line.split()[:3]) for line in lines] == [
+        "hub plugins new",
+        "hub plugins check",
+        "python -m pip",
+        "python -m pip",
+        "hub show centralize",
+        "hub train --data",
+        "hub predict out",
+        "hub plugins entry",
+    ]
+
+
+def test_its_method_fits_into_forty_lines():
+    files = [step for step in STEPS if isinstance(step, walkthrough.File)]
+    changed = [s for s in files if "/tests/" not in s.path]
+    code = [line for s in changed for line in s.text.splitlines() if line.strip()]
+    assert len(code) <= 40
+
+
+def test_every_command_prints_what_the_text_shows(said):
+    wrong = [(step.line, step.output, output) for step, output in said if not step.prints(output)]
+    assert wrong == []
+
+
+def test_nothing_was_installed_here(said):
+    assert importlib.util.find_spec("hub_centralize") is None
+
+
+def test_the_method_changes_training(said, folder, machine):
+    python, env = machine
+    [train] = [step.line for step, _ in said if step.line.startswith("hub train")]
+    again = train.replace("centralize.share=0.5", "centralize.share=0").replace(
+        "out out", "out off"
+    )
+    walkthrough.Command(again, "").run(folder, python, env)
+    logs = [(folder / f"{name}.run" / "train.jsonl").read_text("utf-8") for name in ("out", "off")]
+    assert logs[0] != logs[1]
+
+
+def test_who_lacks_the_plugin_is_told_its_name(said, folder, machine):
+    env = machine[1]
+    words = ["hub", "predict", "out", "A warm, funny film."]
+    answer = walkthrough.run(words, folder, Path(sys.executable), env, code=1)
+    assert "hub-centralize" in answer
+
+
+@pytest.mark.parametrize(
+    ("shown", "output", "same"),
+    [
+        ("a\n…\nb", "a\nx\ny\nb\n", True),
+        ("a … s", "a 12.3 s", True),
+        ("a", "a\nb", False),
+        ("a   b\n  c", "a b\nc", True),
+        ("a+", "aa", False),
+        ("", "", True),
+    ],
+)
+def test_three_dots_stand_for_anything_and_nothing_else_does(shown, output, same):
+    assert walkthrough.Command("hub", shown).prints(output) is same

@@ -20,13 +20,14 @@ FLOORS = [
     {"errors", "declare", "options", "figures", "tomltext"},
     {"spec", "catalog", "recipe", "identity", "manifest", "predictions", "tables", "locks",
      "cachefiles", "notes", "folders", "recorded", "inert", "scan", "readers", "adapter_config",
-     "remote", "card",
+     "remote", "card", "registry", "available", "scaffold",
      "wording", "textfiles", "arrowfiles", "hubdata", "sources", "values", "stored"},
     {"batch", "wrapper", "model", "part", "library"},
     {"modes", "devices", "data", "state", "build", "timeline", "training", "evaluate", "artifact",
      "proof", "loading", "runs", "tasks", "tracking", "jobs", "survey", "lengths", "balance",
      "rows", "sketch", "fresh", "features", "prefix", "memory", "optimizing", "interrupts",
      "origin", "start", "claims", "publishing"},
+    {"testing"},
     {"cli", "__main__"},
 ]  # fmt: skip
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

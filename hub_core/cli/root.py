@@ -37,7 +37,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "methods": ("hub_core.cli.methods:methods", "List the methods of all installed plugins."),
     "show": ("hub_core.cli.show:show", "Explain a method and all of its options."),
     "schema": ("hub_core.cli.schema:schema", "Print the JSON Schema of a recipe, for editors."),
-    "plugins": ("hub_core.cli.methods:plugins", "List installed plugins, importing none."),
+    "plugins": ("hub_core.cli.plugins:plugins", "List installed plugins, importing none."),
     "cache": ("hub_core.cli.cache:cache", "List or clear what training keeps and what was pulled."),
 }
 """Command to its place and its short help, in the order of the work."""

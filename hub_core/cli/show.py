@@ -1,64 +1,110 @@
-"""``hub show``: one method with its tags, its options and an example."""
+"""``hub show``: one method with its tags, its options and an example, installed or not."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hub_core.catalog import Catalog, Provided, installed
-from hub_core.cli.fields import Option, options_of
+from hub_core.cli.listing import (
+    OPTION_HEADER,
+    example_of,
+    fact_rows,
+    next_step,
+    option_rows,
+    options_for,
+    standing,
+    start_of,
+)
 from hub_core.cli.options import json_flag
-from hub_core.cli.output import complaints, echo_json, table
-from hub_core.declare import KINDS, Kind, meaning
-from hub_core.errors import AmbiguousMethodError, UnknownMethodError, near
-from hub_core.tomltext import toml
+from hub_core.cli.output import complaints, echo_json, printable, table
+from hub_core.cli.registries import opened, registry_flags
+from hub_core.declare import KINDS, TAGS, Kind, meaning
+from hub_core.errors import AmbiguousMethodError, PluginError, UnknownMethodError, near
 
-_TABLES = {
-    "backbone": "[backbone]",
-    "head": "[tasks.task.head]",
-    "strategy": "[[strategies]]",
-    "compressor": "[[compressors]]",
-}
+if TYPE_CHECKING:
+    from hub_core.available import Available
+    from hub_core.registry import Registry
 
 
 @click.command()
 @click.argument("name")
 @click.option("--kind", type=click.Choice(KINDS), help="Where several kinds have the name.")
+@registry_flags
 @json_flag
-def show(name: str, kind: Kind | None, as_json: bool) -> None:
+def show(
+    name: str,
+    kind: Kind | None,
+    registries: tuple[str, ...],
+    yes: bool,
+    accept: bool,
+    as_json: bool,
+) -> None:
     """Explain a method and all of its options.
 
-    NAME is a method's name, or PLUGIN:NAME where several plugins provide it.
+    NAME is a method's name, or PLUGIN:NAME where several plugins provide it. It need not be
+    installed, if a registry lists it.
     """
-    provided = find(installed(), name, kind)
-    options = options_of(provided.options_class())
-    tags = {which: _tags(provided, which) for which in ("requires", "provides", "removes")}
-    example = _example(provided, name, options)
+    one = anywhere(installed(), opened(registries, yes=yes, accept=accept), name, kind)
+    options = options_for(one)
+    tags = {which: _tags(one, which) for which in ("requires", "provides", "removes")}
+    example, start = example_of(one, name, options), start_of(one, name)
     if as_json:
-        echo_json(
-            _head(provided)
-            | tags
-            | {"options": [asdict(option) for option in options], "example": example}
-        )
+        head = {key: value for key, value in one.json().items() if key not in tags}
+        plugin = one.provided.plugin.name if one.provided is not None else one.plugin
+        head |= {"plugin": plugin, "distribution": one.plugin}
+        rest = {"options": [asdict(option) for option in options], "example": example}
+        echo_json(head | tags | rest | {"start": start})
         return
-    method, plugin = provided.method, provided.plugin
-    click.echo(f"{method.name}: {method.summary}\n")
-    rows = [("kind", provided.kind), ("plugin", f"{plugin.name} {plugin.version}")]
-    rows += [("paper", method.paper)] if method.paper else []
-    click.echo(table(rows))
+    click.echo(f"{printable(f'{one.name}: {one.summary}')}\n")
+    click.echo(table(_facts_of_plugin(one)))
     for which, meanings in tags.items():
         if meanings:
             click.echo(f"\n{which}\n{_indented(table(meanings.items()))}")
     if options:
-        click.echo(f"\noptions\n{_indented(_options_table(options))}")
+        click.echo(f"\noptions\n{_indented(table(option_rows(options), OPTION_HEADER))}")
+    if rows := fact_rows(one.facts):
+        click.echo(f"\nmeasured\n{_indented(table(rows))}")
     click.echo(f"\nin a recipe\n{_indented(example)}")
+    click.echo(f"\na whole recipe\n  {start}" if one.installed else f"\n{next_step(one)}")
+
+
+def anywhere(catalog: Catalog, registry: Registry, name: str, kind: Kind | None) -> Available:
+    """Return the method that a name means, installed or listed.
+
+    Raises:
+        UnknownMethodError: Nothing provides it.
+        AmbiguousMethodError: Several do.
+        PluginError: The plugin named before the colon cannot be used, and none lists the method.
+    """
+    from hub_core.available import available, installed_here
+
+    try:
+        return installed_here(find(catalog, name, kind), registry)
+    except (UnknownMethodError, PluginError):
+        plugin, _, bare = name.rpartition(":")
+        found = [
+            one
+            for one in available(catalog, registry)
+            if one.entry is not None and not one.installed and one.name == bare
+            and kind in (None, one.kind) and plugin in ("", one.plugin)
+        ]  # fmt: skip
+        if not found:
+            raise
+    if len(found) > 1:
+        told = " and ".join(f"a {one.kind} of {one.plugin}" for one in found)
+        choices = " or ".join(f"'{one.plugin}:{bare}' --kind {one.kind}" for one in found)
+        raise AmbiguousMethodError(
+            f"'{name}' is not installed, and listed as {told}", hint=f"write {choices}"
+        )
+    return found[0]
 
 
 def find(catalog: Catalog, name: str, kind: Kind | None) -> Provided:
-    """Return the method that a name means, of whatever kind.
+    """Return the installed method that a name means, of whatever kind.
 
     Raises:
         UnknownMethodError: No plugin provides it.
@@ -83,41 +129,39 @@ def find(catalog: Catalog, name: str, kind: Kind | None) -> Provided:
     )
 
 
-def _head(provided: Provided) -> dict[str, Any]:
-    return {
-        "name": provided.method.name,
-        "kind": provided.kind,
-        "summary": provided.method.summary,
-        "plugin": provided.plugin.name,
-        "distribution": provided.plugin.distribution,
-        "version": provided.plugin.version,
-        "paper": provided.method.paper,
-    }
+def _facts_of_plugin(one: Available) -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = [("kind", one.kind)]
+    if one.provided is not None:
+        rows += [("plugin", f"{one.provided.plugin.name} {one.version}")]
+        return rows + ([("paper", one.paper)] if one.paper else [])
+    from hub_core.available import how_to_get
+
+    rows += [("plugin", f"{one.plugin} {one.version}, {standing(one)}")]
+    if one.listed is not None:
+        rows += [
+            ("works with", f"hub-core {one.listed.core}".strip()),
+            ("licence", one.listed.licence),
+            ("maintainers", ", ".join(one.listed.maintainers)),
+            ("homepage", one.listed.homepage),
+            ("comes from", how_to_get(one.plugin, one.listed)),
+            ("listed in", one.provenance),
+        ]
+    return [(name, value) for name, value in [*rows, ("paper", one.paper)] if value]
 
 
-def _tags(provided: Provided, which: str) -> dict[str, str]:
+def _tags(one: Available, which: str) -> dict[str, str]:
     """Return tag to meaning, for the default options where the tags depend on them."""
-    tags = getattr(provided.method, which)
-    found = tags(provided.options_class().model_construct()) if callable(tags) else tags
+    if one.provided is None:
+        return {tag: _meaning(tag) for tag in one.tags[which]}
+    tags: Any = getattr(one.provided.method, which)
+    found = tags(one.provided.options_class().model_construct()) if callable(tags) else tags
     note = " (with the default options)" if callable(tags) else ""
     return {tag: meaning(tag) + note for tag in sorted(found)}
 
 
-def _options_table(options: list[Option]) -> str:
-    rows = [
-        (o.name, o.type, "must be given" if o.required else o.default_text, o.bounds, o.description)
-        for o in options
-    ]
-    return table(rows, ("name", "type", "default", "bounds", "description"))
-
-
-def _example(provided: Provided, name: str, options: list[Option]) -> str:
-    """Return a piece of a recipe: what must be given, else the first option with a default."""
-    shown = [f'{option.name} = "…"' for option in options if option.required]
-    first = next((option for option in options if option.default_text), None)
-    if not shown and first is not None:
-        shown = [f"{first.name} = {first.default_text}"]
-    return "\n".join([_TABLES[provided.kind], f"name = {toml(name)}", *shown])
+def _meaning(tag: str) -> str:
+    """Return what a listed tag says; a newer hub-core may know tags that this one does not."""
+    return meaning(tag) if ":" in tag or tag in TAGS else "not known to this hub-core"
 
 
 def _indented(text: str) -> str:

@@ -1,0 +1,138 @@
+"""The registries that count here: the shipped one, and others that this user accepted.
+
+Another registry is accepted once, with the sha256 of its bytes, and a copy is kept: later commands
+read the copy and need no network. Bytes that have changed are refused until they are accepted too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from importlib.resources import files
+from pathlib import Path
+
+from hub_core import __version__, notes
+from hub_core.registry.entries import Registry, together
+from hub_core.registry.reading import RegistryError, fetch, is_address, parse
+
+PINS = "registries.json"
+"""The memory of accepted registries: address or file to the sha256 of its bytes."""
+
+
+@functools.cache
+def shipped() -> Registry:
+    """Return the registry that came with this hub-core."""
+    data = files("hub_core.registry").joinpath("registry.json").read_bytes()
+    return parse(data, f"hub-core {__version__}")
+
+
+def known(added: Iterable[Registry] = ()) -> Registry:
+    """Return everything that is listed: shipped, remembered, and what ``add`` returned just now.
+
+    No network is used. An entry of an earlier registry is never replaced by a later one; what was
+    left out for that, or because a copy is gone, is told in ``clashes``.
+    """
+    found, complaints = [shipped()], []
+    for place, sha256 in remembered().items():
+        try:
+            found.append(parse(_kept(place, sha256), place))
+        except RegistryError as error:
+            complaints.append(f"{error.message}; {error.hint}")
+    return together([*found, *added], complaints)
+
+
+def remembered() -> dict[str, str]:
+    """Return the accepted registries: place to sha256."""
+    return notes.read(PINS)
+
+
+def add(place: str | Path, *, ask: Callable[[str], bool], accept_changes: bool = False) -> Registry:
+    """Return another registry after its user has accepted it, and remember that.
+
+    Args:
+        place: A file or an https address.
+        ask: Gets a question at first use, and returns whether the answer is yes.
+        accept_changes: Take it although it has changed since it was accepted.
+
+    Raises:
+        RegistryError: It cannot be read, was not accepted, or has changed.
+    """
+    name = str(place) if is_address(place) else str(Path(place).resolve())
+    data = fetch(place)
+    registry = parse(data, name)
+    sha256 = hashlib.sha256(data).hexdigest()
+    before = remembered().get(name)
+    if before is None and not ask(_question(name, registry, sha256)):
+        raise RegistryError(
+            f"the registry {name} was not accepted",
+            hint="answer y, or give --yes to accept it unasked",
+        )
+    if before not in (None, sha256) and not accept_changes:
+        raise RegistryError(
+            f"the registry {name} has changed: it has sha256 {sha256}, accepted was {before}",
+            hint="look at what changed, then give --accept to take it as it is now",
+        )
+    _keep(data, sha256)
+    notes.note(PINS, name, sha256)
+    return registry
+
+
+def forget(place: str | Path) -> None:
+    """Take back that a registry was accepted.
+
+    Raises:
+        RegistryError: It never was.
+    """
+    name = str(place) if is_address(place) else str(Path(place).resolve())
+    if name not in remembered():
+        told = ", ".join(remembered()) or "none"
+        raise RegistryError(
+            f"the registry {name} was never accepted here", hint=f"accepted are: {told}"
+        )
+    notes.forget(PINS, name)
+
+
+def _question(name: str, registry: Registry, sha256: str) -> str:
+    count = len(registry.plugins)
+    return (
+        f"{name} is used for the first time. It lists {count} plugin{'' if count == 1 else 's'}"
+        f" and has sha256 {sha256}. Trust it?"
+    )
+
+
+def _copy(sha256: str) -> Path:
+    return notes.cache_folder() / "registries" / f"{sha256}.json"
+
+
+def _keep(data: bytes, sha256: str) -> None:
+    """Keep a copy, if this user's folder can be written."""
+    target = _copy(sha256)
+    with contextlib.suppress(OSError):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=target.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.replace(temporary, target)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _kept(place: str, sha256: str) -> bytes:
+    try:
+        data = _copy(sha256).read_bytes()
+    except OSError:
+        raise RegistryError(
+            f"the copy of the registry {place} is gone", hint=f"give --registry {place} once more"
+        ) from None
+    actual = hashlib.sha256(data).hexdigest()
+    if actual != sha256:
+        raise RegistryError(
+            f"the copy of the registry {place} has sha256 {actual}, accepted was {sha256}",
+            hint=f"give --registry {place} once more",
+        )
+    return data

@@ -1,0 +1,1 @@
+"""What every method keeps: one function for each promise, raising a sentence where it is broken."""

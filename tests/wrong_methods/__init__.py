@@ -1,0 +1,1 @@
+"""Methods that each break one promise, for the suites to find."""
