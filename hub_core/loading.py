@@ -75,6 +75,8 @@ def load(
 def _of_others(folder: Path, backbone: str, device: str, given: Given) -> Predictor:
     """Load what another library wrote."""
     files = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
+    if not files.keys() & readers.CONFIGURATIONS:
+        manifest.read(folder)  # nothing of anybody's: told as what it is not
     reader, _ = readers.reader_for(files)
     opened = reader.open(folder, replace(given, backbone=backbone or given.backbone))
     return Predictor(opened.model.to(device), opened.tasks)

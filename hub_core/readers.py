@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 GROUP = "hub_core.readers"
 """Entry points: a name, and an object with the methods of ``Reader``."""
+CONFIGURATIONS = frozenset({"adapter_config.json", "config.json"})
+"""Files by which what other libraries write is known."""
 UNSAFE = frozenset(
     {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".h5", ".msgpack"}
 )

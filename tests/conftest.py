@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
+
 import pytest
 import torch
 from hubs import running as running
@@ -14,7 +16,6 @@ def pytest_configure():
     os.environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(TOYS), os.environ.get("PYTHONPATH", "")])
     )
-    os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
 

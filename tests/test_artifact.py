@@ -367,7 +367,7 @@ def test_a_save_that_fails_in_its_last_move_keeps_the_old_artifact(
             raise OSError(errno.EIO, "Input/output error")
         move(source, destination)
 
-    monkeypatch.setattr("hub_core.state.os.replace", failing)
+    monkeypatch.setattr("hub_core.folders.os.replace", failing)
     with pytest.raises(ArtifactError):
         quick.save_to(trained, target)
     assert bytes_of(target) == old

@@ -55,9 +55,9 @@ def moved(model):
 def served(tmp_path_factory, root):
     """A Hub with all of them; the adapters name their base model at its commit."""
     for server in sharing.serving(tmp_path_factory):
-        server.base = server.api().model_info(BASE).sha
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+            server.base = server.api().model_info(BASE).sha
             commit(server, root / "whole", name=MODEL)
             for name, folder in ((ADAPTER, "adapter"), (BODY, "body")):
                 commit(server, root / folder, name=name,

@@ -16,9 +16,6 @@ from hub_core.figures import share, size
 if TYPE_CHECKING:
     from hub_core.manifest import Manifest, MethodEntry, TaskEntry
 
-OTHERS = ("adapter_config.json", "config.json")
-"""Files by which what another library wrote is known."""
-
 
 @click.command()
 @place_argument
@@ -45,10 +42,11 @@ def inspect(place: str, as_json: bool) -> None:
 def _local(folder: Path) -> tuple[Manifest | None, Sequence[tuple[str, str]]]:
     """Return a folder's ``hub.json``, or what the files of another library say."""
     from hub_core.manifest import NAME, read
+    from hub_core.readers import CONFIGURATIONS, reader_for
 
-    if (folder / NAME).is_file() or not any((folder / name).is_file() for name in OTHERS):
+    others = any((folder / name).is_file() for name in CONFIGURATIONS)
+    if (folder / NAME).is_file() or not others:
         return read(folder), []
-    from hub_core.readers import reader_for
 
     files = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
     return None, reader_for(files)[0].describe(folder)

@@ -29,6 +29,11 @@ def told(error: Exception, subject: str) -> HubError:
         )
     if isinstance(error, errors.HfHubHTTPError) and error.response is not None:
         return _refused(error, subject)
+    if isinstance(error, errors.LocalEntryNotFoundError):
+        return RemoteError(
+            f"{subject} is not on this machine, and the Hub cannot be reached: {first_line(error)}",
+            hint=_CONNECTION,
+        )
     if isinstance(error, httpx.TimeoutException):
         return RemoteError(f"{subject}: the Hub did not answer in time", hint=_CONNECTION)
     if isinstance(error, httpx.HTTPError):
