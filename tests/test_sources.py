@@ -284,7 +284,7 @@ def test_a_damaged_saved_data_set_is_told(here):
 @pytest.mark.parametrize(
     ("name", "content", "message", "hint"),
     [
-        ("a.csv", gzip.compress(b"text\na\n"),
+        ("a.csv", gzip.compress(b"text\na\n", mtime=0),
          "a.csv: is compressed with gzip, although its name ends in '.csv'",
          "rename it to end in '.csv.gz'"),
         ("a.csv", b"PAR1....", "a.csv: is a Parquet file, although its name ends in '.csv'",
