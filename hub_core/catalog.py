@@ -13,12 +13,13 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal
 
-from hub_core import __version__
+from hub_core import disabled
+from hub_core.corerange import refusal
 from hub_core.declare import KINDS, Kind, Method
 from hub_core.errors import (
     AmbiguousMethodError,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from hub_core.options import Options
 
 GROUP = "hub_core"
+COMMANDS = "hub_core.commands"
 _HOOKS: Mapping[Kind, str] = {
     "backbone": "hub_backbones",
     "head": "hub_heads",
@@ -47,7 +49,8 @@ class Plugin:
 
     Args:
         name: The entry point's name.
-        module: The module the entry point names.
+        module: The module the entry point names; empty where a distribution announces no methods
+            but adds something else, such as commands.
         distribution: The installed distribution that brings it.
         version: That distribution's version.
         status: ``ok`` also before it was imported; then ``broken`` if that failed.
@@ -171,7 +174,7 @@ class Catalog:
 
     def _import(self, plugin: Plugin) -> list[Provided]:
         try:
-            return list(_announced(plugin))
+            return list(_announced(plugin)) if plugin.module else []
         except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}".replace("\n", " ")
             self._plugins[plugin.name] = replace(plugin, status="broken", reason=reason)
@@ -293,38 +296,61 @@ def _flat(hook: str, results: Iterable[Iterable[Method]]) -> Iterator[Method]:
 
 def _discover() -> Iterator[Plugin]:
     """Yield every plugin of this environment in one pass over the distributions."""
-    allowed = os.environ.get("HUB_PLUGINS")
-    names = None if allowed is None else {name.strip() for name in allowed.split(",")}
+    why = _switches()
     taken: dict[str, str] = {}
     seen: set[str] = set()
     for distribution in metadata.distributions():
-        text = distribution.read_text("entry_points.txt")
-        if not text or f"[{GROUP}]" not in text.replace(" ", ""):
+        text = (distribution.read_text("entry_points.txt") or "").replace(" ", "")
+        if not re.search(rf"^\[{GROUP}[].]", text, re.M):
             continue
-        label = _label(distribution)
+        label = label_of(distribution)
         if label in seen:  # the same distribution again, further down sys.path
             continue
         seen.add(label)
-        for point in distribution.entry_points.select(group=GROUP):
-            plugin = Plugin(point.name, point.value, label, _version(distribution))
-            if names is not None and point.name not in names:
-                yield replace(plugin, status="disabled", reason="HUB_PLUGINS does not name it")
-            elif point.name in taken:
-                reason = f"{taken[point.name]} brings a plugin of that name too"
-                yield replace(plugin, name=f"{point.name}@{label}", status="broken", reason=reason)
+        points = [(p.name, p.value) for p in distribution.entry_points.select(group=GROUP)]
+        for name, module in points or [(label, "")]:
+            plugin = Plugin(name, module, label, version_of(distribution))
+            if reason := why(name):
+                yield replace(plugin, status="disabled", reason=reason)
+            elif name in taken:
+                reason = f"{taken[name]} brings a plugin of that name too"
+                yield replace(plugin, name=f"{name}@{label}", status="broken", reason=reason)
             else:
-                taken[point.name] = label
+                taken[name] = label
                 yield _compatible(plugin, distribution)
 
 
-def _label(distribution: metadata.Distribution) -> str:
+def _switches() -> Callable[[str], str]:
+    """Return what tells why a plugin is disabled; ``HUB_PLUGINS`` goes before the user's file."""
+    allowed = os.environ.get("HUB_PLUGINS")
+    if allowed is not None:
+        names = {name.strip() for name in allowed.split(",")}
+        return lambda name: "" if name in names else "HUB_PLUGINS does not name it"
+    off = disabled.names()
+    return lambda name: (
+        f"switched off; 'hub plugins enable {name}' uses it again" if name in off else ""
+    )
+
+
+def normalized(name: str) -> str:
+    """Return a distribution's name as all of its spellings are compared."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def extends(group: str) -> bool:
+    """Return whether an entry-point group adds something to hub-core."""
+    return group == GROUP or group.startswith(f"{GROUP}.")
+
+
+def label_of(distribution: metadata.Distribution) -> str:
     """Return a distribution's normalized name, also of one whose metadata are damaged."""
     with contextlib.suppress(Exception):
-        return re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
+        return normalized(distribution.metadata["Name"])
     return "unnamed"
 
 
-def _version(distribution: metadata.Distribution) -> str:
+def version_of(distribution: metadata.Distribution) -> str:
+    """Return a distribution's version, also of one whose metadata are damaged."""
     with contextlib.suppress(Exception):
         return distribution.version or "unknown"
     return "unknown"
@@ -332,17 +358,9 @@ def _version(distribution: metadata.Distribution) -> str:
 
 def _compatible(plugin: Plugin, distribution: metadata.Distribution) -> Plugin:
     """Mark a plugin that was made for another core, known before it is imported."""
-    from packaging.requirements import Requirement
-
     with contextlib.suppress(ValueError, TypeError):
-        for text in distribution.requires or ():
-            if not re.match(r"hub[-_.]+core(?![-\w.])", text, re.I):
-                continue
-            wanted = Requirement(text)
-            applies = wanted.marker is None or wanted.marker.evaluate({"extra": ""})
-            if applies and not wanted.specifier.contains(__version__, prereleases=True):
-                reason = f"it needs hub-core {wanted.specifier}, this is {__version__}"
-                return replace(plugin, status="incompatible", reason=reason)
+        if reason := refusal(distribution.requires or ()):
+            return replace(plugin, status="incompatible", reason=reason)
         return plugin
     return replace(plugin, status="broken", reason="its metadata cannot be read")
 

@@ -23,3 +23,4 @@ def pytest_configure():
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
     os.environ["HUB_CORE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["HUB_CORE_CONFIG"] = str(tmp_path_factory.mktemp("config"))

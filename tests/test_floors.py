@@ -21,6 +21,7 @@ FLOORS = [
     {"spec", "catalog", "recipe", "identity", "manifest", "predictions", "tables", "locks",
      "cachefiles", "notes", "folders", "recorded", "inert", "scan", "readers", "adapter_config",
      "remote", "card", "registry", "available", "scaffold",
+     "disabled", "corerange", "install", "doctor",
      "wording", "textfiles", "arrowfiles", "hubdata", "sources", "values", "stored"},
     {"batch", "wrapper", "model", "part", "library"},
     {"modes", "devices", "data", "state", "build", "timeline", "training", "evaluate", "artifact",

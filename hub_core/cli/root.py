@@ -37,7 +37,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "methods": ("hub_core.cli.methods:methods", "List the methods of all installed plugins."),
     "show": ("hub_core.cli.show:show", "Explain a method and all of its options."),
     "schema": ("hub_core.cli.schema:schema", "Print the JSON Schema of a recipe, for editors."),
-    "plugins": ("hub_core.cli.plugins:plugins", "List installed plugins, importing none."),
+    "plugins": ("hub_core.cli.plugins:plugins", "Install, list, check and remove plugins."),
     "cache": ("hub_core.cli.cache:cache", "List or clear what training keeps and what was pulled."),
 }
 """Command to its place and its short help, in the order of the work."""
@@ -110,6 +110,7 @@ def _load(name: str, points: list[EntryPoint]) -> click.Command:
         origin = " and ".join(sorted(_distribution(point) for point in points))
         raise PluginError(f"command '{name}' is brought by {origin}", hint="uninstall one of them")
     origin, hint = _distribution(points[0]), "repair or uninstall it"
+    _refuse_unusable(name, points[0])
     try:
         command = points[0].load()
     except (Exception, SystemExit) as error:
@@ -122,6 +123,18 @@ def _load(name: str, points: list[EntryPoint]) -> click.Command:
             hint=hint,
         )
     return command
+
+
+def _refuse_unusable(name: str, point: EntryPoint) -> None:
+    from hub_core.catalog import installed, label_of
+
+    own = label_of(point.dist) if point.dist else ""
+    for plugin in installed().plugins():
+        if plugin.distribution == own and plugin.status in ("disabled", "incompatible"):
+            raise PluginError(
+                f"command '{name}' of {_distribution(point)} cannot be used: it is "
+                f"{plugin.status}: {plugin.reason}"
+            )
 
 
 @click.group(

@@ -57,7 +57,8 @@ def environment(folders: Sequence[Path]) -> dict[str, str]:
     found = {name: value for name, value in os.environ.items() if name != "HUB_PLUGINS"}
     path = [*map(str, folders), *filter(None, [os.environ.get("PYTHONPATH")])]
     return found | {"PYTHONPATH": os.pathsep.join(path), "PYTHONIOENCODING": "utf-8",
-                    "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
+                    "PYTHONDONTWRITEBYTECODE": "1",
+                    "HUB_CORE_CONFIG": str(Path(__file__).parent / "no-settings")}  # fmt: skip
 
 
 def _metadata(project: Project) -> str:

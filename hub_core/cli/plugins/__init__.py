@@ -11,16 +11,22 @@ from collections.abc import Mapping
 
 import click
 
-from hub_core.catalog import installed
 from hub_core.cli.options import json_flag
-from hub_core.cli.output import echo_json, table
+from hub_core.errors import near
 
+_HERE = "hub_core.cli.plugins"
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    "list": ("hub_core.cli.plugins:listed", "List installed plugins, importing none."),
-    "search": ("hub_core.cli.plugins.search:search", "Search what exists, installed or not."),
-    "new": ("hub_core.cli.plugins.new:new", "Write a new plugin that works, to be changed."),
-    "check": ("hub_core.cli.plugins.check:check", "Check the plugin in a folder."),
-    "entry": ("hub_core.cli.plugins.entry:entry", "Print the registry entry of a plugin as JSON."),
+    "list": (f"{_HERE}.list:listed", "List installed plugins, importing none."),
+    "search": (f"{_HERE}.search:search", "Search what exists, installed or not."),
+    "install": (f"{_HERE}.install:install", "Install a plugin for this Python."),
+    "update": (f"{_HERE}.update:update", "Bring plugins to the version that is listed."),
+    "uninstall": (f"{_HERE}.uninstall:uninstall", "Remove a plugin, also a broken one."),
+    "disable": (f"{_HERE}.switches:disable", "Switch a plugin off, for this user."),
+    "enable": (f"{_HERE}.switches:enable", "Switch a plugin on again."),
+    "doctor": (f"{_HERE}.doctor:doctor", "Say what is wrong with plugins, and where."),
+    "new": (f"{_HERE}.new:new", "Write a new plugin that works, to be changed."),
+    "check": (f"{_HERE}.check:check", "Check the plugin in a folder."),
+    "entry": (f"{_HERE}.entry:entry", "Print the registry entry of a plugin as JSON."),
 }
 """Subcommand to its place and its short help."""
 
@@ -40,6 +46,15 @@ class Plugins(click.Group):
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which one may have been meant."""
+        if not args[0].startswith("-") and args[0] not in COMMANDS:
+            hint = near(args[0], COMMANDS) or "'hub plugins --help' lists all commands"
+            ctx.fail(f"there is no command 'plugins {args[0]}'; {hint}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of commands without importing any of them."""
         with formatter.section("Commands"):
@@ -50,27 +65,11 @@ class Plugins(click.Group):
 @json_flag
 @click.pass_context
 def plugins(ctx: click.Context, as_json: bool) -> None:
-    """List installed plugins, importing none.
+    """Install, list, check and remove plugins.
 
-    With a command: search those that exist, or write and check one of your own.
+    Without a command: list what is installed.
     """
     if ctx.invoked_subcommand is None:
-        _list(as_json=as_json)
+        from hub_core.cli.plugins.list import show
 
-
-@click.command("list")
-@json_flag
-def listed(as_json: bool) -> None:
-    """List installed plugins, importing none."""
-    _list(as_json=as_json)
-
-
-def _list(*, as_json: bool) -> None:
-    keys = ("name", "distribution", "version", "status", "reason")
-    found = [{key: getattr(plugin, key) for key in keys} for plugin in installed().plugins()]
-    if as_json:
-        echo_json(found)
-    elif found:
-        click.echo(table([[*row.values()] for row in found], keys))
-    else:
-        click.echo("No plugin is installed.", err=True)
+        show(as_json=as_json)
