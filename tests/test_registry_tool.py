@@ -6,6 +6,7 @@ import pytest
 from registries import HASH, content, method, plugin, written
 
 from hub_core import __version__
+from hub_core.install.wanted import _is_listed
 from hub_core.registry import read
 
 
@@ -29,10 +30,10 @@ def folder_of_a_plugin(tmp_path, ending="\n"):
 
 def test_the_hash_is_of_code_alone_and_the_same_for_every_line_ending(tool, tmp_path):
     folder = folder_of_a_plugin(tmp_path)
-    before = tool.code_hash(folder)
+    before = tool.measured_hash(folder)
     (folder / "README.md").write_text("new", "utf-8")
     (folder / "tests" / "test_other.py").write_text("new", "utf-8")
-    assert tool.code_hash(folder_of_a_plugin(tmp_path, "\r\n")) == before
+    assert tool.measured_hash(folder_of_a_plugin(tmp_path, "\r\n")) == before
 
 
 @pytest.mark.parametrize(
@@ -40,9 +41,9 @@ def test_the_hash_is_of_code_alone_and_the_same_for_every_line_ending(tool, tmp_
 )
 def test_a_change_of_code_changes_the_hash(tool, tmp_path, name):
     folder = folder_of_a_plugin(tmp_path)
-    before = tool.code_hash(folder)
+    before = tool.measured_hash(folder)
     (folder / name).write_text("B = 2\n", "utf-8")
-    assert tool.code_hash(folder) != before
+    assert tool.measured_hash(folder) != before
 
 
 def test_an_entry_is_stale_when_its_code_or_the_core_changed(tool, tmp_path):
@@ -72,4 +73,12 @@ def test_the_check_imports_no_plugin_and_tells_what_is_out_of_date(tool, tmp_pat
 
 def test_references_of_a_schema_are_replaced_by_what_they_lead_to(tool):
     schema = {"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"type": "string"}}}
-    assert tool.inlined(schema) == {"properties": {"a": {"type": "string"}}}
+    assert tool.describe.inlined(schema) == {"properties": {"a": {"type": "string"}}}
+
+
+def test_the_code_of_every_plugin_here_is_what_the_registry_lists(tool):
+    """Else installing one from a clone would ask about code that nobody changed."""
+    listed = read(tool.FILE).plugins
+    assert {folder.name for folder in tool.folders()} == set(listed)
+    for folder in tool.folders():
+        assert _is_listed(folder, listed[folder.name]), folder.name

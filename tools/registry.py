@@ -7,7 +7,6 @@ of hub-core changed. ``--check`` compares hashes and imports no plugin; ``--all`
 from __future__ import annotations
 
 import ast
-import hashlib
 import json
 import re
 import sys
@@ -21,6 +20,8 @@ from hub_core import __version__
 from hub_core.errors import HubError
 from hub_core.registry import Registry
 from hub_core.registry.entries import json_schema
+from hub_core.scaffold import describe
+from hub_core.scaffold.entry import MEASURED_WITH, code_hash
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "registry.json"
@@ -30,7 +31,6 @@ SUITES = Path("tests", "test_conformance.py")
 UNSTEADY = {"method", "kind", "seconds", "import_seconds"}
 REAL = ("hub-transformers", ("bert",))
 """Besides the toys: the plugin of a backbone, and cases of its conformance test."""
-MEASURED_WITH = ("torch", "transformers", "peft")
 
 
 def folders() -> list[Path]:
@@ -38,16 +38,9 @@ def folders() -> list[Path]:
     return sorted(p.parent for p in (ROOT / "plugins").glob("hub-*/pyproject.toml"))
 
 
-def code_hash(folder: Path) -> str:
-    """Return one sha256 over a plugin's Python files, pyproject.toml and conformance test."""
-    whole = hashlib.sha256()
-    files = [p for p in folder.rglob("*.py") if "tests" not in p.relative_to(folder).parts]
-    files += [p for p in (folder / "pyproject.toml", folder / SUITES) if p.is_file()]
-    for path in sorted(files):
-        data = path.read_bytes().replace(b"\r\n", b"\n")  # git may have checked out either
-        name = path.relative_to(folder).as_posix()
-        whole.update(f"{name} {hashlib.sha256(data).hexdigest()}\n".encode())
-    return whole.hexdigest()
+def measured_hash(folder: Path) -> str:
+    """Return one sha256 of all that facts depend on: the code, and the conformance test."""
+    return code_hash(folder, [path for path in [folder / SUITES] if path.is_file()])
 
 
 def described(folder: Path, decided: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,46 +87,16 @@ def _repository() -> str:
 # -- what only the plugin itself can say
 
 
-def methods_of(distribution: str, code: str) -> Iterator[dict[str, Any]]:
+def methods_of(distribution: str, source: str) -> Iterator[dict[str, Any]]:
     """Yield a plugin's methods with their options, tags and facts."""
     from hub_core.catalog import installed
 
     for provided in installed().methods():
         if provided.plugin.distribution == distribution:
-            model = provided.options_class()
-            defaults = model.model_construct()
-            method = provided.method
-            yield {
-                "kind": provided.kind,
-                "name": method.name,
-                "summary": method.summary,
-                "options": inlined(model.model_json_schema()),
-                "paper": method.paper,
-                "facts": facts_of(provided, code),
-            } | {
-                which: sorted(tags(defaults) if callable(tags) else tags)
-                for which in ("requires", "provides", "removes")
-                for tags in [getattr(method, which)]
-            }
+            yield describe.described(provided) | {"facts": facts_of(provided, source)}
 
 
-def inlined(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a JSON Schema whose references are replaced by what they lead to."""
-    shared = schema.get("$defs", {})
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, list):
-            return [plain(item) for item in value]
-        if not isinstance(value, dict):
-            return value
-        if "$ref" in value:
-            value = shared[value["$ref"].rpartition("/")[2]] | value
-        return {key: plain(item) for key, item in value.items() if key not in ("$ref", "$defs")}
-
-    return plain(dict(schema))
-
-
-def facts_of(provided: Any, code: str) -> dict[str, Any]:
+def facts_of(provided: Any, source: str) -> dict[str, Any]:
     """Return what the conformance suite finds, with the cases of the plugin's own test."""
     from hub_core.testing import facts
 
@@ -143,7 +106,7 @@ def facts_of(provided: Any, code: str) -> dict[str, Any]:
     found = facts(own[0] if own else provided, backbones=backbones)
     versions = {name: metadata.version(name) for name in MEASURED_WITH}
     return {
-        "source": code,
+        "source": source,
         "versions": {"core": __version__} | versions,
         "measured": {key: value for key, value in found.items() if key not in UNSTEADY},
     }
@@ -180,23 +143,30 @@ def entry(folder: Path, decided: Mapping[str, Any], before: Registry, *, fresh: 
     """Return a plugin's entry, its methods taken from before where nothing changed."""
     found = described(folder, decided)
     known = before.plugins.get(folder.name)
-    if known is not None and not fresh and not stale(folder.name, found["code"], before):
+    source = measured_hash(folder)
+    if known is not None and not fresh and not stale(folder.name, source, before):
         old = known.model_dump(mode="json", by_alias=True, exclude_unset=True)
         return found | {"methods": old.get("methods", [])}
     print(f"{folder.name}: described and measured", flush=True)
-    return found | {"methods": list(methods_of(folder.name, found["code"]))}
+    return found | {"methods": list(methods_of(folder.name, source))}
 
 
-def stale(name: str, code: str, registry: Registry) -> str:
-    """Return why a plugin's entry is out of date; empty where it is not."""
+def stale(name: str, source: str, registry: Registry) -> str:
+    """Return why a plugin's methods must be measured again; empty where they need not.
+
+    Args:
+        name: The plugin's distribution.
+        source: Its ``measured_hash``.
+        registry: What is written of it.
+    """
     known = registry.plugins.get(name)
     if known is None:
         return "it is missing"
-    if known.code != code:
-        return "its files changed"
     for method in known.methods:
-        if method.facts is None or method.facts.source != code:
-            return f"the facts of {method.name} are of other files"
+        if method.facts is None:
+            return f"{method.name} has no facts"
+        if method.facts.source != source:
+            return "its files changed"
         if method.facts.versions.get("core") != __version__:
             return f"the facts of {method.name} are of another hub-core"
     return ""
@@ -218,7 +188,7 @@ def problems(decided: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"{name} is no plugin of this repository" for name in {*registry.plugins} - here)
     for folder in folders():
         wanted = described(folder, decided)
-        if why := stale(folder.name, wanted["code"], registry):
+        if why := stale(folder.name, measured_hash(folder), registry):
             yield f"{folder.name}: {why}"
             continue
         known = registry.plugins[folder.name].model_dump(mode="json", exclude_unset=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import configparser
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from hub_core import __version__
-from hub_core.catalog import GROUP
+from hub_core.catalog import GROUP, normalized
 from hub_core.errors import PluginError
 from hub_core.registry.entries import FORMAT
 from hub_core.registry.reading import parse
@@ -75,7 +74,7 @@ def entry_of(
     found["source"] = {"kind": "url" if wheel_there else "repository", "url": address}
     if subdirectory:
         found["source"]["subdirectory"] = subdirectory
-    return _validated({re.sub(r"[-_.]+", "-", name).lower(): found}, str(place))
+    return _validated({normalized(name): found}, str(place))
 
 
 def _validated(plugins: Mapping[str, Any], place: str) -> dict[str, dict[str, Any]]:
@@ -109,14 +108,18 @@ def _of_wheel(wheel: Wheel) -> dict[str, Any]:
     }
 
 
-def code_hash(folder: Path) -> str:
+def code_hash(folder: Path, also: Iterable[Path] = ()) -> str:
     """Return one sha256 for a plugin's Python files and its pyproject.toml, tests left out.
 
     Line ends do not count, because version control may have checked out either.
+
+    Args:
+        folder: The plugin's folder.
+        also: Further files in it that count, such as the test that facts were measured with.
     """
     whole = hashlib.sha256()
     own = [path for path in folder.rglob("*.py") if _counts(path.relative_to(folder))]
-    for path in sorted([*own, folder / "pyproject.toml"]):
+    for path in sorted([*own, folder / "pyproject.toml", *also]):
         data = path.read_bytes().replace(b"\r\n", b"\n")
         name = path.relative_to(folder).as_posix()
         whole.update(f"{name} {hashlib.sha256(data).hexdigest()}\n".encode())
@@ -131,7 +134,7 @@ def _core_range(dependencies: Iterable[str]) -> str:
     """Return the range of hub-core as it is written, or in its own order if that is not found."""
     for text in dependencies:
         wanted = Requirement(text)
-        if re.sub(r"[-_.]+", "-", wanted.name).lower() == "hub-core":
+        if normalized(wanted.name) == "hub-core":
             clauses = sorted(map(str, wanted.specifier), key=lambda c: (c[0] != ">", c))
             return ",".join(clauses)
     return ""
