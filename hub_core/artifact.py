@@ -22,7 +22,7 @@ from typing import Any
 
 from torch import Tensor
 
-from hub_core import __version__, manifest, notes
+from hub_core import __version__, adapter_config, manifest, notes
 from hub_core.build import Blueprint, Built
 from hub_core.declare import Task
 from hub_core.errors import ArtifactError
@@ -36,11 +36,7 @@ from hub_core.recipe import Recipe
 from hub_core.state import load_tensors, save_tensors, split
 
 DELTA, WHOLE, STATE = "delta.safetensors", "whole.safetensors", "state.safetensors"
-PLAIN, ADAPTER, ADAPTER_CONFIG = (
-    "model.safetensors",
-    "adapter_model.safetensors",
-    "adapter_config.json",
-)
+PLAIN, ADAPTER = "model.safetensors", "adapter_model.safetensors"
 
 
 @dataclass(slots=True)
@@ -182,7 +178,7 @@ def _write_portable(
     portable: Portable, folder: Path, body: Mapping[str, Tensor]
 ) -> dict[str, dict[str, str]]:
     save_tensors(folder / ADAPTER, {portable.names[name]: t for name, t in body.items()})
-    write_json(folder / ADAPTER_CONFIG, dict(portable.config))
+    write_json(folder / adapter_config.NAME, dict(portable.config))
     return {ADAPTER: dict(portable.names)}
 
 
@@ -299,7 +295,7 @@ def file_names(trained: Trained) -> list[str]:
         own = {name.removeprefix("backbone."): tensor for name, tensor in body.items()}
         names.add(WHOLE if model.backbone.export(own) is None else PLAIN)
     elif trained.portable is not None:
-        names |= {ADAPTER, ADAPTER_CONFIG}
+        names |= {ADAPTER, adapter_config.NAME}
     elif body:
         names.add(DELTA)
     return sorted(names)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from hub_core.errors import FormatError, listed
+from hub_core.manifest import FILE_NAME
 
 MAX_TEXT = 64 * 2**20
 """Bytes of a file that is read as a whole: JSON, text and the models of tokenizers."""
@@ -28,7 +29,6 @@ MAX_TENSORS = 100_000
 _MAX_ELEMENTS = 2**56
 _MAX_OPCODES = 10_000
 
-_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,120}")
 _RESERVED = re.compile(r"(?:CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(?:\..*)?", re.IGNORECASE)
 
 _REFUSED = {
@@ -112,7 +112,7 @@ def _quoted(name: str) -> str:
 
 def _name_problem(name: str) -> str:
     quoted = _quoted(name)
-    if not _FILE_NAME.fullmatch(name):
+    if not FILE_NAME.fullmatch(name):
         return (
             f"{quoted} is no plain file name of at most 121 letters, digits, '.', '_' and '-' "
             "that begins with none of '.' and '-'"

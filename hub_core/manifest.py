@@ -20,7 +20,7 @@ from hub_core.identity import sha256_of
 FORMAT = 1
 NAME = "hub.json"
 MAX_BYTES = 16 * 2**20
-_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,120}")
+FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,120}")
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -110,7 +110,7 @@ class Manifest(_Entry):
     @classmethod
     def _safe_names(cls, files: dict[str, FileEntry]) -> dict[str, FileEntry]:
         for name in files:
-            if not _FILE_NAME.fullmatch(name) or name.lower() == NAME:
+            if not FILE_NAME.fullmatch(name) or name.lower() == NAME:
                 raise ValueError(f"file name {name!r} is not allowed")
         return files
 

@@ -318,11 +318,6 @@ def _card(
     return card
 
 
-def draw(folder: Path) -> None:
-    """Draw an artifact's picture ahead of its publication, and keep it on this machine."""
-    _picture(folder, manifest.read(folder))
-
-
 def _picture(folder: Path, content: Manifest) -> bytes | None:
     """Return a PNG, or None; what was drawn once is kept, for drawing takes most of a second."""
     name = f"{sha256_of(folder / manifest.NAME)}-{__version__}.png"

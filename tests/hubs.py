@@ -14,6 +14,25 @@ from hub_core.remote import patience
 from hub_server.access import add_token
 from hub_server.app import Hub
 
+DYING = """
+import importlib, os, pathlib, signal, sys
+place, flag = sys.argv.pop(1), pathlib.Path(sys.argv.pop(1))
+module, _, name = place.partition(":")
+holder = importlib.import_module(module)
+*path, last = name.split(".")
+for part in path:
+    holder = getattr(holder, part)
+real = getattr(holder, last)
+def dies(*values, **named):
+    if flag.exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*values, **named)
+setattr(holder, last, dies)
+from hub_server.command import serve
+serve()
+"""
+"""A server that kills itself at a function, if a file is there."""
+
 
 class Tampered:
     """The server's application with rules in front of it.

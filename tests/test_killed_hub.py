@@ -11,7 +11,7 @@ import threading
 
 import numpy as np
 import pytest
-from hubs import use
+from hubs import DYING, use
 from huggingface_hub import HfApi
 from huggingface_hub.utils import httpx
 from safetensors.numpy import save_file
@@ -27,24 +27,6 @@ from hub_core.remote.push import Wanted
 
 LARGE = "model.safetensors"
 SIZE = 20 * 2**20
-DYING = """
-import importlib, os, pathlib, signal, sys
-place, flag = sys.argv.pop(1), pathlib.Path(sys.argv.pop(1))
-module, _, name = place.partition(":")
-holder = importlib.import_module(module)
-*path, last = name.split(".")
-for part in path:
-    holder = getattr(holder, part)
-real = getattr(holder, last)
-def dies(*values, **named):
-    if flag.exists():
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*values, **named)
-setattr(holder, last, dies)
-from hub_server.command import serve
-serve()
-"""
-"""A server that kills itself at a function, if a file is there."""
 
 
 class Killable:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hub_core import catalog, recipe
+from hub_core import adapter_config, catalog, recipe
 from hub_core.declare import NAME, Kind, Method
 from hub_core.errors import DataError, HubError
 from hub_core.hubdata import PREFIX
@@ -19,7 +19,7 @@ from hub_core.manifest import Manifest, TaskEntry
 from hub_core.recipe import Choice, Recipe, TaskRecipe
 from hub_core.remote.reference import Reference, is_reference, parse
 
-ADAPTER_CONFIG, PLAIN, CONFIG = "adapter_config.json", "model.safetensors", "config.json"
+PLAIN, CONFIG = "model.safetensors", "config.json"
 HELD_OUT = ("test", "validation")
 """Splits that results are told of, best first."""
 
@@ -55,7 +55,7 @@ class Facts:
     @property
     def adapter(self) -> bool:
         """Whether PEFT can load the adapter."""
-        return ADAPTER_CONFIG in self.content.files
+        return adapter_config.NAME in self.content.files
 
     @property
     def plain(self) -> bool:

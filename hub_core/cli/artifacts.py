@@ -13,6 +13,7 @@ from hub_core.cli.output import echo_json, table
 if TYPE_CHECKING:
     from hub_core.evaluate import Predictor
     from hub_core.readers import Given
+    from hub_core.remote.pull import Pulled
 
 
 def opened(
@@ -24,9 +25,15 @@ def opened(
     max_download: str | None = None,
 ) -> Predictor:
     """Find, and load, an artifact for a command, to compute in a precision."""
+    return loaded(found(place, max_download), backbone, precision, given=given)
+
+
+def loaded(
+    pulled: Pulled, backbone: str, precision: str = "fp32", *, given: Given | None = None
+) -> Predictor:
+    """Load an artifact that was found."""
     from hub_core.manifest import read
 
-    pulled = found(place, max_download)
     if pulled.ours:
         read(pulled.folder)  # what is damaged is refused before torch is imported
     from hub_core.cli.messages import log_to_stderr

@@ -13,25 +13,22 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+accept_flag = click.option(
+    "--accept", is_flag=True, help="Take a registry although it changed since the first use."
+)
+registry_flag = click.option(
+    "--registry",
+    "registries",
+    multiple=True,
+    metavar="URL|FILE",
+    help="Another registry, asked about at its first use and remembered.",
+)
+
+
 def registry_flags(command: Command) -> Command:
     """Add ``--registry``, ``--yes`` and ``--accept``; ``opened`` takes what was given."""
-    for option in (
-        click.option(
-            "--accept",
-            is_flag=True,
-            help="Take a registry although it changed since the first use.",
-        ),
-        click.option("--yes", is_flag=True, help="Accept a registry without a question."),
-        click.option(
-            "--registry",
-            "registries",
-            multiple=True,
-            metavar="URL|FILE",
-            help="Another registry, asked about at its first use and remembered.",
-        ),
-    ):
-        command = option(command)
-    return command
+    yes = click.option("--yes", is_flag=True, help="Accept a registry without a question.")
+    return registry_flag(yes(accept_flag(command)))
 
 
 def opened(registries: tuple[str, ...], *, yes: bool, accept: bool) -> Registry:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hub_core.cli.artifacts import opened
+from hub_core.cli.artifacts import loaded
 from hub_core.cli.fetching import download_flag, found, place_argument
 from hub_core.cli.options import json_flag, place_flag, task_flags
 from hub_core.cli.output import difference, echo_json, table
@@ -46,12 +46,13 @@ def verify(
     from hub_core.cli.flags import columns_of
 
     named = columns_of(columns)
-    if not found(place, max_download).ours:
+    pulled = found(place, max_download)
+    if not pulled.ours:
         from hub_core.errors import FormatError
 
         raise FormatError(f"{place} was not saved by hub-core, so it has nothing to compare with",
                           hint="measure it on labelled data: hub evaluate")  # fmt: skip
-    predictor = opened(place, backbone, max_download=max_download)
+    predictor = loaded(pulled, backbone)
     from hub_core.claims import compare
     from hub_core.loading import check_probe
 

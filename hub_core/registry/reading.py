@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from hub_core import __version__
 from hub_core.errors import HubError, listed
 from hub_core.registry.entries import FORMAT, Registry
+from hub_core.remote.endpoint import LOOPBACK
 from hub_core.wording import shown
 
 MAX_BYTES = 8 * 2**20
@@ -22,7 +23,6 @@ PATIENCE = 60.0
 """Seconds for a whole download; ``SILENCE`` for a server that says nothing."""
 SILENCE = 15.0
 SHOWN = 10
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class RegistryError(HubError):
@@ -184,7 +184,7 @@ def _checked(url: str) -> bool:
     """
     try:
         parts = urlsplit(url)
-        local, secret = parts.hostname in _LOOPBACK, parts.password or parts.username
+        local, secret = parts.hostname in LOOPBACK, parts.password or parts.username
     except ValueError:
         parts, local, secret = urlsplit(""), False, None
     if secret:

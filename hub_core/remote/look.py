@@ -14,9 +14,8 @@ from hub_core.remote.connection import connected
 from hub_core.remote.download import download
 from hub_core.remote.listing import information, list_files, resolve, sizes
 from hub_core.remote.reference import Reference, parse
+from hub_core.remote.wording import elsewhere
 
-SMALL = ("adapter_config.json", "config.json")
-"""Files of others that say what the rest is."""
 MOST_BYTES = 2**20
 
 
@@ -61,7 +60,7 @@ def look(text: str) -> Look:
         with tempfile.TemporaryDirectory(prefix="hub-core-") as scratch:
             folder = Path(scratch)
             ours = manifest.NAME in listing
-            for name in [manifest.NAME] if ours else SMALL:
+            for name in [manifest.NAME] if ours else sorted(readers.CONFIGURATIONS):
                 if name in listing:
                     file = listing[name]
                     if file.size > (manifest.MAX_BYTES if ours else MOST_BYTES):
@@ -71,8 +70,7 @@ def look(text: str) -> Look:
                 content = manifest.read(folder) if ours else None
                 facts = () if ours else _facts(folder, sizes(listing))
             except HubError as error:
-                text = error.message.replace(str(folder / "_")[:-1], f"{address}: ")
-                raise type(error)(text, hint=error.hint) from None
+                raise elsewhere(error, folder, address) from None
     needed = list(content.files) if content else readers.reader_for(sizes(listing))[1]
     card = info.card_data
     return Look(

@@ -21,6 +21,7 @@ from hub_core.remote.download import Progress, download_all
 from hub_core.remote.endpoint import Endpoint
 from hub_core.remote.listing import RemoteFile, list_files, resolve, sizes
 from hub_core.remote.reference import Reference, parse
+from hub_core.remote.wording import elsewhere
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -113,7 +114,7 @@ def _fetch(
             _get(api, reference, rest, folder, wishes)
             _check(folder, {**first, **rest})
         except HubError as error:
-            raise _elsewhere(error, folder, subject) from None
+            raise elsewhere(error, folder, subject) from None
         except OSError as error:
             raise _unwritable(error, subject) from None
     return sum(sizes({**first, **rest}).values())
@@ -188,17 +189,8 @@ def _check(folder: Path, files: Mapping[str, RemoteFile]) -> None:
         rest = {name: entry for name, entry in content.files.items() if not files[name].sha256}
         if any(sha256_of(folder / name) != entry.sha256 for name, entry in rest.items()):
             manifest.check_files(folder, content)  # it tells all that is wrong
-    if "adapter_config.json" in files:
-        adapter_config.parse_adapter_config(folder / "adapter_config.json")
-
-
-def _elsewhere(error: HubError, folder: Path, subject: str) -> HubError:
-    """Return an error that names the repository instead of a folder that will be gone."""
-    text = error.message.replace(f"{folder}/", f"{subject}: ").replace(
-        f"{folder}\\", f"{subject}: "
-    )
-    text = text.replace(str(folder), subject)
-    return type(error)(text, hint=error.hint)
+    if adapter_config.NAME in files:
+        adapter_config.parse_adapter_config(folder / adapter_config.NAME)
 
 
 def _unwritable(error: OSError, subject: str) -> RemoteError:

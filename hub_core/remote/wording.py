@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from hub_core.errors import HubError, RemoteError
@@ -102,3 +103,11 @@ def first_line(value: object) -> str:
 def without_secrets(text: str) -> str:
     """Return a text with tokens and signatures blotted out."""
     return _SECRET.sub("<secret>", text)
+
+
+def elsewhere(error: HubError, folder: Path, subject: str) -> HubError:
+    """Return an error that names a repository instead of a folder that will be gone."""
+    text = error.message
+    for start in (f"{folder}/", f"{folder}\\"):
+        text = text.replace(start, f"{subject}: ")
+    return type(error)(text.replace(str(folder), subject), hint=error.hint)

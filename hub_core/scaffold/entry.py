@@ -13,11 +13,10 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from hub_core import __version__
-from hub_core.catalog import GROUP, normalized
+from hub_core.catalog import COMMANDS, GROUP, normalized
 from hub_core.errors import PluginError
 from hub_core.registry.entries import FORMAT
 from hub_core.registry.reading import parse
-from hub_core.scaffold.paperwork import COMMANDS
 from hub_core.scaffold.project import Project, read
 from hub_core.scaffold.visible import told, unpacked, visible
 from hub_core.scaffold.wheels import LEFT_OUT, Wheel, look_into

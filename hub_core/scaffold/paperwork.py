@@ -9,13 +9,13 @@ from contextlib import suppress
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from hub_core import __version__
-from hub_core.catalog import GROUP
+from hub_core import __version__, readers
+from hub_core.card import pictures
+from hub_core.catalog import COMMANDS, GROUP
 from hub_core.scaffold.findings import Finding, judged
 from hub_core.scaffold.project import Project
 
-COMMANDS, READERS, PICTURES = "hub_core.commands", "hub_core.readers", "hub_core.pictures"
-GROUPS = (GROUP, COMMANDS, READERS, PICTURES)
+GROUPS = (GROUP, COMMANDS, readers.GROUP, pictures.GROUP)
 """Entry-point groups that the core looks into."""
 
 

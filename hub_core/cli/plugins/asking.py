@@ -8,29 +8,16 @@ from typing import Any, TypeVar
 
 import click
 
+from hub_core.cli.registries import accept_flag, registry_flag
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def install_flags(command: Command) -> Command:
     """Add ``--registry``, ``--accept``, ``--dry-run`` and ``--yes``."""
-    for option in (
-        click.option("--yes", is_flag=True, help="Answer every question with yes, for scripts."),
-        click.option("--dry-run", is_flag=True, help="Show the commands and change nothing."),
-        click.option(
-            "--accept",
-            is_flag=True,
-            help="Take a registry although it changed since the first use.",
-        ),
-        click.option(
-            "--registry",
-            "registries",
-            multiple=True,
-            metavar="URL|FILE",
-            help="Another registry, asked about at its first use and remembered.",
-        ),
-    ):
-        command = option(command)
-    return command
+    yes = click.option("--yes", is_flag=True, help="Answer every question with yes, for scripts.")
+    dry = click.option("--dry-run", is_flag=True, help="Show the commands and change nothing.")
+    return registry_flag(accept_flag(dry(yes(command))))
 
 
 def asker(*, yes: bool) -> Callable[[str], bool]:

@@ -5,25 +5,8 @@ import subprocess
 import sys
 
 import pytest
+from hubs import DYING
 from huggingface_hub import HfApi, constants
-
-CRASHING = """
-import importlib, os, pathlib, signal, sys
-place, flag = sys.argv.pop(1), pathlib.Path(sys.argv.pop(1))
-module, _, name = place.partition(":")
-holder = importlib.import_module(module)
-*path, last = name.split(".")
-for part in path:
-    holder = getattr(holder, part)
-real = getattr(holder, last)
-def dies(*values, **named):
-    if flag.exists():
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*values, **named)
-setattr(holder, last, dies)
-from hub_server.command import serve
-serve()
-"""
 
 
 class Server:
@@ -34,7 +17,7 @@ class Server:
         plain = "from hub_server.command import serve; serve()"
         start = ["-c", f"{setup}\n{plain}"] if setup else ["-m", "hub_core", "serve"]
         if dies_at:
-            start = ["-c", CRASHING, dies_at, str(self.flag)]
+            start = ["-c", DYING, dies_at, str(self.flag)]
         self.process = subprocess.Popen(
             [sys.executable, *start, "--dir", str(folder), "--port", str(port), *arguments],
             stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},

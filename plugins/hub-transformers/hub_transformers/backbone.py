@@ -198,29 +198,38 @@ def _body(
     if empty:
         body = AutoModel.from_config(config, attn_implementation=attention, **extra)
         return body.float().eval(), frozenset()
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # what is missing is handled, not only told
-    transformers_logging.disable_progress_bar()
     try:
-        body, info = AutoModel.from_pretrained(
-            place.folder,
-            config=config,
-            dtype=torch.float32,
-            attn_implementation=attention,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            **extra,
+        return read_quietly(
+            AutoModel, place.folder, config=config, attn_implementation=attention, **extra
         )
     except (*REFUSALS, SafetensorError) as error:
         raise IncompatibleError(
             f"{place.folder} cannot be loaded: {reason_of(error)}",
             hint="check that config.json and the weights belong together, or fetch them again",
         ) from None
+
+
+def read_quietly(make: Any, place: Path | None, **how: Any) -> tuple[Any, frozenset[str]]:
+    """Return a model in float32 as ``from_pretrained`` reads it, and the names that it lacked.
+
+    Safetensors only, never remote code; what is missing is handled by the caller, not only told.
+    """
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        model, info = make.from_pretrained(
+            place,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **how,
+        )
     finally:
         transformers_logging.set_verbosity(verbosity)
     missing = set(info["missing_keys"]) | {name for name, *_ in info["mismatched_keys"]}
-    return body.eval(), frozenset(missing)
+    return model.eval(), frozenset(missing)
 
 
 def pooling_of(folder: Path) -> str:

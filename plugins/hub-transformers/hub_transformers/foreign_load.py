@@ -20,10 +20,9 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING as WITH_HEAD,
 )
 from transformers.models.auto.modeling_auto import MODEL_MAPPING as WITHOUT_HEAD
-from transformers.utils import logging as transformers_logging
 
 from hub_core.errors import FormatError, IntegrityError
-from hub_transformers.backbone import REFUSALS, reason_of, without_pooler
+from hub_transformers.backbone import REFUSALS, read_quietly, reason_of, without_pooler
 from hub_transformers.foreign_config import ModelConfig
 
 DEEPEST = 1000
@@ -112,18 +111,12 @@ def load_model(
     for path in config.weights():
         tensors.update(read_tensors(path))
     _refuse_giants(config, make, known, sum(tensor.numel() for tensor in tensors.values()))
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # what is missing is handled, not only told
-    transformers_logging.disable_progress_bar()
     try:
-        model, info = make.from_pretrained(
+        return read_quietly(
+            make,
             None,
             config=known,
             state_dict=tensors,
-            dtype=torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
             ignore_mismatched_sizes=True,
             **({} if head else without_pooler(known)),
         )
@@ -132,10 +125,6 @@ def load_model(
             f"{config.folder} cannot be loaded: {reason_of(error)}",
             hint="fetch it again, or ask its author for it",
         ) from None
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-    missing = set(info["missing_keys"]) | {name for name, *_ in info["mismatched_keys"]}
-    return model.eval(), frozenset(missing)
 
 
 def _refuse_giants(config: ModelConfig, make: Any, known: PretrainedConfig, found: int) -> None:
