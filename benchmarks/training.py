@@ -229,6 +229,16 @@ def show_accuracies(results: Results) -> None:
         )
 
 
+def show_time(results: Results) -> None:
+    """Print how long all runs took, from start to last prediction."""
+    seconds = {"alone": 0.0, "beside others": 0.0}
+    for key, found in results.runs.items():
+        seconds["alone" if key.startswith("speed ") else "beside others"] += found["seconds"]
+    hours = (seconds["alone"] + seconds["beside others"] / 2) / 3600
+    print(f"{len(results.runs)} runs of {sum(seconds.values()):,.0f} s; with --workers 2 that is "
+          f"{hours:.2f} h")  # fmt: skip
+
+
 def _seconds_to(curve: Sequence[dict[str, float]], accuracy: float) -> float | None:
     return next((p["seconds"] for p in curve if p["accuracy"] >= accuracy), None)
 
@@ -272,6 +282,7 @@ def main() -> None:
         accuracies(results, 5, options.modes, 4000)
     show_speeds(results)
     show_accuracies(results)
+    show_time(results)
 
 
 if __name__ == "__main__":

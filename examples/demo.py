@@ -67,6 +67,7 @@ def served() -> Iterator[None]:
 
 def share(backbone: str) -> str:
     """Publish what was trained with its card, find it, use it from the Hub; say where it is."""
+    os.environ["HF_HUB_DISABLE_UPDATE_CHECK"] = "1"  # or hf talks of itself
     upload = [sys.executable, "-c", "from huggingface_hub.cli.hf import main; main()",
               "upload", "--quiet", BACKBONE_ID, backbone]  # fmt: skip
     run(f"hf upload --quiet {BACKBONE_ID} {backbone}", upload)

@@ -27,6 +27,7 @@ from hub_core.manifest import Manifest
 from hub_core.recipe import Choice, Recipe, TaskRecipe
 from hub_core.recorded import recipe_of
 from hub_core.remote.found import find
+from hub_core.remote.pull import Wishes
 
 NEW_HEAD = "start with new heads for other tasks or labels: --new-head"
 
@@ -55,9 +56,14 @@ class Origin:
 
     @classmethod
     def open(
-        cls, reference: str | Path, *, new_head: bool = False, add_labels: bool = False
+        cls,
+        reference: str | Path,
+        *,
+        new_head: bool = False,
+        add_labels: bool = False,
+        wishes: Wishes | None = None,
     ) -> Origin:
-        """Find an artifact and check its files.
+        """Find an artifact, pulled with ``wishes`` if it is on the Hub, and check its files.
 
         Raises:
             ArtifactError: It is no artifact, or not what was saved.
@@ -69,7 +75,7 @@ class Origin:
                 "--new-head and --add-labels exclude each other",
                 hint="a new head takes its labels from the data",
             )
-        found = find(reference)
+        found = find(reference, wishes)
         if not found.ours and found.address:
             raise FormatError(
                 f"{reference} was not saved by hub-core, so it brings no recipe to go on with",

@@ -66,6 +66,15 @@ def test_the_command_goes_on_from_a_name_and_says_from_which_commit(
     assert hub(capsys, "inspect", "out")[0].count(f"{NAME}@{head}") == 1
 
 
+def test_the_command_goes_on_from_the_locked_commit(running, artifact, capsys, tmp_path):
+    first = commit(running, artifact)
+    hub(capsys, "lock", NAME)
+    commit(running, **{"note.txt": b"newer"})
+    hub(capsys, "train", "--from", NAME, *ARGUMENTS)
+    [step] = json.loads((tmp_path / "out" / "hub.json").read_text("utf-8"))["lineage"]
+    assert step["from"]["name"] == f"{NAME}@{first}"
+
+
 @pytest.mark.parametrize("revision", ["", "@main", "@v1", "@refs/heads/main", "@{head}"])
 def test_every_way_to_name_a_commit_is_kept_as_the_commit(running, artifact, revision):
     head = commit(running, artifact)

@@ -61,9 +61,8 @@ def found(place: str, max_download: str | None = None, *, locked: bool = True) -
     A ``hub.lock`` in this folder has the say where ``locked`` is set.
     """
     from hub_core.remote.found import find
-    from hub_core.remote.lockfile import NAME
 
-    lock = Path(NAME) if locked and Path(NAME).is_file() else None
+    lock = lock_here() if locked else None
     limit = bytes_of(max_download)
     if Path(place).is_dir():
         return find(place)
@@ -72,6 +71,13 @@ def found(place: str, max_download: str | None = None, *, locked: bool = True) -
     if pulled.fetched:
         click.echo(f"Fetched {pulled.address}, {size(pulled.fetched)}.", err=True)
     return pulled
+
+
+def lock_here() -> Path | None:
+    """Return the ``hub.lock`` of this folder, which has the say over names, if there is one."""
+    from hub_core.remote.lockfile import NAME
+
+    return Path(NAME) if Path(NAME).is_file() else None
 
 
 @contextlib.contextmanager

@@ -93,9 +93,12 @@ def _origin(reference: str | None, *, new_head: bool, add_labels: bool) -> Origi
             name = "--new-head" if new_head else "--add-labels"
             raise click.UsageError(f"{name} says how to start from an artifact: --from FOLDER")
         return None
+    from hub_core.cli.fetching import lock_here
     from hub_core.origin import Origin
+    from hub_core.remote.pull import Wishes
 
-    return Origin.open(reference, new_head=new_head, add_labels=add_labels)
+    wishes = Wishes(lock=lock_here())
+    return Origin.open(reference, new_head=new_head, add_labels=add_labels, wishes=wishes)
 
 
 def _recipe(path: str | None, flags: dict[str, Any], origin: Origin | None) -> Recipe:
