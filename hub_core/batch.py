@@ -65,10 +65,20 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One vector per input position: ``hidden`` (B, T, D) and ``mask`` (B, T), 1 where real."""
+    """An encoded batch.
+
+    Args:
+        hidden: One vector per input position, (B, T, D).
+        mask: 1 where a position is real, (B, T).
+        pooled: What the backbone's own pooling layer gives, (B, D), where it has one.
+        layers: For heads that say ``reads_layers``: what enters the first layer, then what each
+            layer gives, (B, T, D) each.
+    """
 
     hidden: Tensor
     mask: Tensor
+    pooled: Tensor | None = None
+    layers: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,6 +177,7 @@ class Built:
         base_buffers: Its persistent buffers, with a copy of their values.
         names: Every parameter's name after the last ``prepare``.
         touched: Parameters of the backbone that do not start from its checkpoint's values.
+        decided: The parts that were given their state.
     """
 
     model: TaskModel
@@ -186,6 +187,7 @@ class Built:
     base_buffers: dict[str, tuple[Tensor, Tensor]]
     names: dict[nn.Parameter, str]
     touched: Chosen = frozenset()
+    decided: frozenset[Part] = frozenset()
 
     def delta(self, chosen: Iterable[nn.Parameter]) -> dict[str, Tensor]:
         """Return all that is not an untouched base tensor, by name.
@@ -209,6 +211,14 @@ class Built:
         """Assert that no parameter came or went since the last ``prepare``."""
         if set(self.model.parameters()) != set(self.names):
             raise RuntimeError("a part added or removed parameters outside reshape and prepare")
+
+    def observe(self) -> None:
+        """Let every part that has not decided yet look at the data; random state is left alone."""
+        self.model.eval()
+        with torch.random.fork_rng(devices=[]):
+            for part, ctx in zip(self.parts, self.contexts, strict=True):
+                if part not in self.decided:
+                    part.observe(self.model, ctx)
 
     def finalize(self) -> None:
         """Turn the trained model into the served one, and check that it is plain."""
@@ -252,9 +262,9 @@ def assemble(
         )
         changed = frozenset() if begin is None else begin(backbone)
         parts = [part.provided.factory()(part.options) for part in blueprint.parts]
-        for number, state in enumerate(states or ()):
-            if state is not ANEW:
-                _restore(parts[number], blueprint.parts[number].label, state)
+        given = {n: state for n, state in enumerate(states or ()) if state is not ANEW}
+        for number, state in given.items():
+            _restore(parts[number], blueprint.parts[number].label, state)
         contexts = [replace(ctx, needs=needs) for needs in blueprint.needs]
         model = TaskModel(backbone, {})
         for part, own in zip(parts, contexts, strict=True):
@@ -268,8 +278,8 @@ def assemble(
             part.prepare(model, own)
         model.to(ctx.device)
     names = {parameter: name for name, parameter in model.named_parameters()}
-    touched = base.intersection(changed)
-    return Built(model, parts, contexts, base, buffers, names, touched)
+    touched, decided = base.intersection(changed), frozenset(parts[number] for number in given)
+    return Built(model, parts, contexts, base, buffers, names, touched, decided)
 
 
 def _snapshot(backbone: Backbone, changed: frozenset[Tensor]) -> dict[str, tuple[Tensor, Tensor]]:

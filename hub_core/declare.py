@@ -24,6 +24,7 @@ TAGS: Mapping[str, str] = {
     "vocabulary": "has an output layer over its vocabulary",
     "generates": "can generate token by token",
     "transformers": "is a transformers model, its modules where transformers has them",
+    "pooler": "pools by a layer of its own that comes with the weights",
     # what is true of the model until a part removes it
     "float-weights": "the linear layers still hold floating-point weights",
     "plain-weights": "what a linear layer computes is the one matrix a later part sees",
@@ -39,6 +40,7 @@ TAGS: Mapping[str, str] = {
     # what a head is
     "scores": "the head gives one vector of scores per example",
     "head-weights": "the head has weights of its own to train",
+    "linear-output": "the head ends in one linear layer over one vector per example",
     "one-label": "the head predicts one label per example",
     "single-task": "the recipe has one task",
     "several-tasks": "the recipe has two tasks or more",
@@ -169,6 +171,7 @@ class Layout:
         embeddings: The input word embeddings.
         hidden: Width of the hidden states.
         positions: Longest input in tokens, or 0 where there is no bound.
+        pooler: The pooling layer that comes with the weights; empty where none is loaded.
     """
 
     layers: tuple[str, ...]
@@ -176,6 +179,7 @@ class Layout:
     embeddings: str
     hidden: int
     positions: int = 0
+    pooler: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +208,8 @@ class Clock:
         epoch: Epochs done in this stage.
         epochs: Epochs that this stage will take.
         stage: The stage's name.
+        rate: The step's learning rate, before a parameter's own factor; 0 where it is not known
+            yet, such as in ``select``.
     """
 
     step: int
@@ -211,6 +217,7 @@ class Clock:
     epoch: int
     epochs: int
     stage: str = "train"
+    rate: float = 0.0
 
     @property
     def progress(self) -> float:

@@ -142,9 +142,12 @@ def _train(
     if begun is not None:
         begun.fill_heads(built)
         report("start", {"from": begun.origin.name, "way": begun.way})
+    watched = _watched_rows(built, found)
     for part_ctx in built.contexts:
         part_ctx.batches = lambda n: calibration(built, rows, n)
-    loop = _loop(built, found, rows, blueprint.recipe, work, report)
+        part_ctx.validation = lambda n: calibration(built, watched, n)
+    built.observe()
+    loop = _loop(built, found, rows, watched, blueprint.recipe, work, report)
     if saved is not None:
         assert work is not None
         work.go_on(loop, saved)
@@ -250,7 +253,7 @@ def _warn_of_rare_labels(head: Head, found: TaskData) -> None:
 
 
 def calibration(built: Built, rows: Mapping[str, Sequence[Row]], most: int) -> list[Batch]:
-    """Return up to ``most`` training batches, of all tasks in turn, in a fixed order."""
+    """Return up to ``most`` batches of rows, of all tasks in turn, in a fixed order."""
     found: list[Batch] = []
     for name, own in rows.items():
         head = built.model.head(name)
@@ -264,25 +267,30 @@ def calibration(built: Built, rows: Mapping[str, Sequence[Row]], most: int) -> l
 # -- the loop
 
 
+def _watched_rows(built: Built, found: Mapping[str, TaskData]) -> dict[str, Sequence[Row]]:
+    """Return the validation rows of every task that has some."""
+    return {
+        name: rows_of(built.model.head(name), examples, built.model.backbone)
+        for name, task_data in found.items()
+        if (examples := task_data.splits["validation"])
+    }
+
+
 def _loop(
     built: Built,
     found: Mapping[str, TaskData],
     rows: Mapping[str, Sequence[Row]],
+    watched: Mapping[str, Sequence[Row]],
     recipe: Recipe,
     work: Run | None,
     report: Report,
 ) -> Loop:
-    watched = {n: d.splits["validation"] for n, d in found.items() if d.splits["validation"]}
-    features = {
-        name: rows_of(built.model.head(name), examples, built.model.backbone)
-        for name, examples in watched.items()
-    }
-
     def validate() -> Metrics:
         metrics = {}
-        for name, examples in watched.items():
-            found = evaluate.predict_rows(built.model, name, features[name])
-            metrics[name] = built.model.head(name).metrics(found, examples)
+        for name, own in watched.items():
+            predictions = evaluate.predict_rows(built.model, name, own)
+            examples = found[name].splits["validation"]
+            metrics[name] = built.model.head(name).metrics(predictions, examples)
         return metrics
 
     def score(metrics: Metrics) -> float:
@@ -301,7 +309,7 @@ def _loop(
         score=score,
         report=tell,
         checkpoint=None if work is None else work.save,
-        watched=features,
+        watched=watched,
     )
 
 

@@ -22,6 +22,7 @@ from hub_core.batch import Output as Output
 from hub_core.batch import Prediction as Prediction
 from hub_core.batch import Row as Row
 from hub_core.batch import Tokens as Tokens
+from hub_core.between import with_layers
 from hub_core.declare import Column, Layout, Task
 from hub_core.errors import IncompatibleError
 from hub_core.identity import Identity
@@ -120,10 +121,16 @@ class Head(nn.Module):
 
     ``columns`` names what it reads; ``metric`` is what the best checkpoint is chosen by, larger
     being better.
+
+    Attributes:
+        reads_layers: Whether ``forward`` uses ``encoded.layers``; its method requires ``layers``.
+        output: With the tag ``linear-output``: the layer from ``vector`` to scores.
     """
 
     columns: ClassVar[tuple[Column, ...]] = ()
     metric: ClassVar[str] = ""
+    reads_layers: bool = False
+    output: nn.Linear
 
     def __init__(self, options: Any, task: Task, backbone: Backbone) -> None:
         super().__init__()
@@ -203,6 +210,14 @@ class Head(nn.Module):
         """Return the loss of each row, (B,); apart from ``forward`` so that parts can wrap it."""
         raise NotImplementedError
 
+    def vector(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """Return the vector of each row that ``output`` reads, (B, D); tag ``linear-output``."""
+        raise NotImplementedError
+
+    def ideal_scores(self, batch: Batch) -> Tensor:
+        """Return what a least-squares fit of ``output`` aims at, (B, C); tag ``linear-output``."""
+        raise NotImplementedError
+
     def decode(self, scores: Tensor, batch: Batch, model: TaskModel) -> list[Any]:
         """Return what is kept of each row for ``predict``; a generating head calls the backbone."""
         return list(scores.float().cpu())
@@ -232,10 +247,15 @@ class TaskModel(nn.Module):
 
     def forward(self, batch: Batch) -> Output:
         """Encode a batch and score it with its task's head."""
-        encoded = None if self.shortcut is None else self.shortcut(batch)
-        if encoded is None:
-            encoded = self.backbone.encode(batch.inputs)
+        encoded = self.encode(batch)
         return Output(encoded, self.heads[batch.task](encoded, batch))
+
+    def encode(self, batch: Batch) -> Encoded:
+        """Encode a batch as its task's head reads it."""
+        if self.head(batch.task).reads_layers:
+            return with_layers(self.layers(), lambda: self.backbone.encode(batch.inputs))
+        encoded = None if self.shortcut is None else self.shortcut(batch)
+        return self.backbone.encode(batch.inputs) if encoded is None else encoded
 
     def head(self, task: str) -> Head:
         """Return a task's head, under whatever was wrapped around it."""

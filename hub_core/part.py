@@ -3,9 +3,12 @@
 The life of a part, in the order in which the core calls it::
 
     __init__ → load_state_dict (loading, resuming) → reshape → prepare
-        → stages, examples, select, optimizer…          asked once, before training
-        → next_task → on_loss → on_gradients → on_step_end     each step
-        → on_evaluation                                        each evaluation
+        → examples → observe                            once, where nothing is decided yet
+        → stages, select, optimizer…                    asked once, before training
+        → next_task, step_tasks                         asked for the steps of an epoch
+        → on_loss → on_backward                         each batch
+        → on_gradients → on_step_end                    each step
+        → before_evaluation → on_evaluation → after_evaluation
     → finalize → report → state_dict
 
 Every method has a working default: a part writes only what it changes. The laws that parts keep
@@ -56,6 +59,8 @@ class Context:
         needs: Tags that later parts require of the model.
         steps: Optimizer steps that training will take; 0 where that is not known.
         batches: ``batches(n)`` gives up to n training batches for calibration.
+        validation: ``validation(n)`` gives up to n validation batches; none where there are no
+            validation data.
         load: ``load(reference)`` gives a trained artifact, such as a teacher.
         log: ``log(name, value)`` puts a figure into the training log.
         empty: For backbones: build the architecture without reading weights.
@@ -71,6 +76,7 @@ class Context:
     needs: frozenset[str] = frozenset()
     steps: int = 0
     batches: Callable[[int], list[Batch]] = _no_batches
+    validation: Callable[[int], list[Batch]] = _no_batches
     load: Callable[[str], Predictor] = _no_loading
     log: Callable[[str, float], None] = _nothing
     empty: bool = False
@@ -133,11 +139,13 @@ class Part:
         learning_rate_hint: The base rate to use where the recipe gives none.
         changes_body: Whether the backbone's function changes although none of its parameters is
             chosen, such as by masks or observers during training.
+        forgets: Whether what the optimizer knows of a parameter is dropped when it stops training.
     """
 
     narrows: ClassVar[bool] = False
     learning_rate_hint: ClassVar[float | None] = None
     changes_body: ClassVar[bool] = False
+    forgets: bool = False
 
     def __init__(self, options: Any) -> None:
         self.options = options
@@ -149,6 +157,12 @@ class Part:
 
     def prepare(self, model: TaskModel, ctx: Context) -> None:
         """Add or wrap modules."""
+
+    def observe(self, model: TaskModel, ctx: Context) -> None:
+        """Look at the training data, the model being built; what is decided must be in the state.
+
+        Not called where the part was given its state: on loading and on resuming.
+        """
 
     # -- train
 
@@ -184,16 +198,36 @@ class Part:
         """Return which task's batch comes next; its part removes ``free-sampling``."""
         return None
 
+    def step_tasks(self, tasks: Sequence[str], clock: Clock) -> Sequence[str]:
+        """Return the tasks of which a step takes one batch each, always as many; else nothing.
+
+        Its part removes ``free-sampling``.
+        """
+        return ()
+
     def on_loss(
         self, model: TaskModel, batch: Batch, output: Output, losses: Losses, clock: Clock
     ) -> None:
         """Add or scale terms of the loss."""
+
+    def on_backward(self, model: TaskModel, batch: Batch, clock: Clock) -> None:
+        """Act on the gradients after each batch; those of a step add up until clipping."""
 
     def on_gradients(self, model: TaskModel, clock: Clock) -> None:
         """Change gradients, after clipping, before the step."""
 
     def on_step_end(self, model: TaskModel, clock: Clock) -> None:
         """Act after the step, the gradients still being there."""
+
+    def before_evaluation(self, model: TaskModel, clock: Clock) -> None:
+        """Put the weights that would be served in place, if they are not those that train.
+
+        They are measured, and kept if they are the best. After training it is called once more
+        where there are no validation data.
+        """
+
+    def after_evaluation(self, model: TaskModel, clock: Clock) -> None:
+        """Put the weights that train back in place."""
 
     def on_evaluation(self, model: TaskModel, metrics: Mapping[str, float], clock: Clock) -> None:
         """Decide by validation metrics; the best snapshot was taken just before."""

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+from hub_core.between import entering, leaving
 from hub_core.features import Features, key_of, open_features
 from hub_core.model import Batch, Encoded, TaskModel
 from hub_core.part import Chosen
@@ -231,10 +232,10 @@ class Prefix:
 
         if depth < len(layers):
             hook = layers[depth].register_forward_pre_hook(
-                lambda _, args, kwargs: keep(_hidden(args, kwargs)), with_kwargs=True
+                lambda _, args, kwargs: keep(entering(args, kwargs)), with_kwargs=True
             )
         else:
-            hook = layers[-1].register_forward_hook(lambda _, __, out: keep(_first(out)))
+            hook = layers[-1].register_forward_hook(lambda _, __, out: keep(leaving(out)))
         try:
             with contextlib.suppress(_EnoughError):
                 self._model.backbone.encode(batch.inputs)
@@ -299,13 +300,3 @@ class Prefix:
 def _own(count: int, width: int, *, left: bool) -> slice:
     """Return where a row's own positions are, the rest being padding."""
     return slice(width - count, width) if left else slice(0, count)
-
-
-def _hidden(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
-    found: Tensor = args[0] if args else kwargs["hidden_states"]
-    return found
-
-
-def _first(output: Any) -> Tensor:
-    found: Tensor = output if isinstance(output, Tensor) else output[0]
-    return found

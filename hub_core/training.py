@@ -6,16 +6,17 @@
         for epoch in stage:
             for each step:
                 for each of the batches that are accumulated:
-                    batch ← next_task, or all tasks' batches in random order
+                    batch ← next_task or step_tasks, or all tasks' batches in random order
                     loss ← the head's loss; on_loss of every part may add terms and scale them
-                    backward
+                    backward; on_backward
                 clip; on_gradients
                 rate ← base · (schedule or warm-up and decay) · learning_rate of every part
                 optimizer step; on_step_end
                 now and then: checkpoint
+            before_evaluation
             metrics ← validation
             a better metric than ever: snapshot of parameters, buffers and part states
-            on_evaluation
+            on_evaluation; after_evaluation
     restore the best snapshot
 
 Every random choice comes from the seed, so a run resumed from a checkpoint goes on bit for bit
@@ -25,9 +26,8 @@ as it would have without the break (on CPU).
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -41,6 +41,7 @@ from hub_core.memory import recomputed, told_if_memory_ends
 from hub_core.model import Batch, Row, tensors_of
 from hub_core.modes import set_modes
 from hub_core.optimizing import optimizer_of, rate_at
+from hub_core.order import Order
 from hub_core.part import Losses
 from hub_core.prefix import Prefix, depths_of, lasting_depth
 from hub_core.recipe import Training
@@ -118,8 +119,8 @@ class Loop:
                 "training in several processes is not supported", hint="start a single process"
             )
         self.device = device
-        batches = sum(map(len, self._batches(0).values()))
-        self.plan = plan_run(built, settings.epochs, math.ceil(batches / settings.accumulate))
+        self.order = Order(rows, settings, self.parts)
+        self.plan = plan_run(built, settings.epochs, self.order.epoch_steps)
         for ctx in built.contexts:
             ctx.steps = self.plan.steps
         self.progress = Progress()
@@ -129,19 +130,6 @@ class Loop:
         self.prefix = Prefix(
             self.model, self._all_batches, self._two_rows, kept_as, settings.cache_limit * 2**20
         )
-
-    # -- what goes in
-
-    def _generator(self, *numbers: int) -> torch.Generator:
-        mixed = random.Random(repr((self.settings.seed, *numbers))).getrandbits(63)
-        return torch.Generator().manual_seed(mixed)
-
-    def _batches(self, epoch: int) -> dict[str, list[Sequence[Row]]]:
-        tokens, most = self.settings.batch_tokens, self.settings.batch_examples
-        return {
-            task: batches_of(rows, tokens, most, self._generator(epoch, number))
-            for number, (task, rows) in enumerate(self.rows.items())
-        }
 
     def _all_batches(self) -> Iterator[Batch]:
         """Yield everything that will be encoded, in the same order whenever it is asked."""
@@ -156,29 +144,6 @@ class Loop:
         order = batch_numbers(rows, 1, 1)
         pair = [rows[order[0][0]], rows[order[-1][0]]]
         return self.model.head(name).collate(pair, self.model.backbone).to(self.device)
-
-    def epoch_batches(self, epoch: int, start: int) -> list[tuple[str, Sequence[Row]]]:
-        """Return an epoch's batches in order, whichever step of it comes next.
-
-        Args:
-            epoch: Number of the epoch over all stages.
-            start: Total steps before the epoch.
-        """
-        batches = self._batches(epoch)
-        order = [task for task, found in batches.items() for _ in found]
-        mixed = torch.randperm(len(order), generator=self._generator(epoch, -1)).tolist()
-        sequence = [order[index] for index in mixed]
-        tasks = list(batches)
-        for offset in range(len(sequence)):
-            clock = self.plan.moment(start + offset // self.settings.accumulate).clock
-            asked = (part.next_task(tasks, clock) for part in self.parts)
-            sequence[offset] = next((task for task in asked if task), sequence[offset])
-        taken = dict.fromkeys(batches, 0)
-        result = []
-        for task in sequence:
-            result.append((task, batches[task][taken[task] % len(batches[task])]))
-            taken[task] += 1
-        return result
 
     # -- the run
 
@@ -210,6 +175,8 @@ class Loop:
         self.built.check_unchanged()
         if self.progress.best.epoch >= 0:
             self._restore(self.progress.best)
+        else:
+            self._tell_parts_of_evaluation()
         return self.progress
 
     _resumed_rng: Tensor
@@ -220,8 +187,8 @@ class Loop:
     def _epoch(self) -> None:
         epoch, done = divmod(self.progress.total, self.plan.epoch_steps)
         self._choose()
-        start, several = self.progress.total - done, self.settings.accumulate
-        batches = self.epoch_batches(epoch, start)
+        start, several = self.progress.total - done, self.order.several
+        batches = self.order.batches(epoch, start, self.plan)
         self.prefix.new_epoch()
         for first in range(done * several, len(batches), several):
             if self.progress.total in self.plan.changes:
@@ -248,6 +215,9 @@ class Loop:
         chosen = self.plan.changes[at]
         for parameter in self.built.names:
             parameter.requires_grad_(parameter in chosen)
+        if any(part.forgets for part in self.parts):
+            for parameter in self.plan.ever - chosen:
+                self.optimizer.state.pop(parameter, None)
         self.optimizer.zero_grad(set_to_none=True)
         self._keep_frozen(at)
         set_modes(self.model, chosen, self.built.base | self.model.backbone.fresh)
@@ -255,7 +225,8 @@ class Loop:
     def _keep_frozen(self, at: int) -> None:
         """Have what lies below everything chosen so far computed once, if nothing forbids it."""
         layered = "layers" in self.model.backbone.tags and self.settings.cache_limit
-        if not layered or any(part.changes_body for part in self.parts):
+        changed = any(part.changes_body for part in self.parts)
+        if not layered or changed or any(self.model.head(task).reads_layers for task in self.rows):
             return
         self.model.eval()
         with self.accelerator.autocast():
@@ -264,21 +235,21 @@ class Loop:
             self.prefix.use(lasting_depth(self.plan, at, self._depths))
 
     def _step(self, batches: Sequence[tuple[str, Sequence[Row]]]) -> float:
-        moment = self.plan.moment(self.progress.total)
-        clock, value = moment.clock, 0.0
+        moment, value = self.plan.moment(self.progress.total), 0.0
+        stage = self.plan.stages[moment.stage]
+        rate = rate_at(self.parts, stage, moment.clock, self.settings)
+        moment = replace(moment, clock=replace(moment.clock, rate=rate))
+        clock = moment.clock
         examples = sum(len(rows) for _, rows in batches)
         for task, rows in batches:
             with told_if_memory_ends(moment.total + 1, rows):
-                loss = self._loss(task, rows, moment)
                 share = len(rows) / examples
-                self.accelerator.backward(loss * share)
-            value += float(loss.detach()) * share
+                value += share * self._backward(task, rows, moment, share)
         if self.settings.clip:
             trained = [p for group in self.optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(trained, self.settings.clip)
         for part in self.parts:
             part.on_gradients(self.model, clock)
-        rate = rate_at(self.parts, self.plan.stages[moment.stage], clock, self.settings)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("scale", 1.0)
         self.optimizer.step()
@@ -290,9 +261,17 @@ class Loop:
                              "rate": rate, "stage": clock.stage, "task": task})  # fmt: skip
         return value
 
-    def _loss(self, task: str, rows: Sequence[Row], moment: Moment) -> Tensor:
-        head = self.model.head(task)
-        batch = head.collate(list(rows), self.model.backbone).to(self.device)
+    def _backward(self, task: str, rows: Sequence[Row], moment: Moment, share: float) -> float:
+        """Add a batch's gradients, by its share of the step's examples, and return its loss."""
+        batch = self.model.head(task).collate(list(rows), self.model.backbone).to(self.device)
+        loss = self._loss(batch, moment)
+        self.accelerator.backward(loss * share)
+        for part in self.parts:
+            part.on_backward(self.model, batch, moment.clock)
+        return float(loss.detach())
+
+    def _loss(self, batch: Batch, moment: Moment) -> Tensor:
+        head = self.model.head(batch.task)
         with self.accelerator.autocast():
             output = self.model(batch)
             losses = Losses()
@@ -320,6 +299,7 @@ class Loop:
                                  "stage": clock.stage, "step": self.progress.total}  # fmt: skip
         entry["loss"] = sum(losses) / len(losses)
         if self.validate is not None:
+            self._tell_parts_of_evaluation()
             with self.accelerator.autocast():
                 metrics = self.validate()
             entry["validation"] = {task: dict(values) for task, values in metrics.items()}
@@ -328,8 +308,16 @@ class Loop:
             flat = {f"{task}.{k}": v for task, found in metrics.items() for k, v in found.items()}
             for part in self.parts:
                 part.on_evaluation(self.model, flat, clock)
+            for part in reversed(self.parts):
+                part.after_evaluation(self.model, clock)
         self.progress.history.append(entry)
         self.report("epoch", entry)
+
+    def _tell_parts_of_evaluation(self) -> None:
+        clock = self.plan.moment(self.progress.total - 1).clock
+        for part in self.parts:
+            with torch.no_grad():
+                part.before_evaluation(self.model, clock)
 
     def _keep_best(self, epoch: int, score: float) -> None:
         """Take a snapshot if this is the best; before on_evaluation, which may widen a range."""

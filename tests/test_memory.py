@@ -53,19 +53,19 @@ def test_two_accumulated_batches_are_one_step():
 
 def test_accumulated_batches_give_the_gradient_of_one_that_holds_them(monkeypatch):
     """Batches of four in pairs against batches of eight, of the same rows."""
-    from hub_core.training import Loop
+    from hub_core.order import Order
 
-    batches = Loop.epoch_batches
+    batches = Order.batches
 
-    def in_pairs(self, epoch, start):
-        found = [(task, list(rows)) for task, rows in batches(self, epoch, start)]
+    def in_pairs(self, epoch, start, plan):
+        found = [(task, list(rows)) for task, rows in batches(self, epoch, start, plan)]
         rows = sorted((r for _, rows in found for r in rows), key=lambda r: r.index)
-        size = self.settings.batch_examples
+        size = values["training"]["batch_examples"]
         return [("main", rows[i : i + size]) for i in range(0, len(rows), size)]
 
-    monkeypatch.setattr(Loop, "epoch_batches", in_pairs)
     training = {"batch_tokens": 10**6, "epochs": 1}
     values = toydata.recipe(strategies=["full"], **training)
+    monkeypatch.setattr(Order, "batches", in_pairs)
     values["tasks"]["main"] = {"head": {"name": "classification", "dropout": 0.0},
                                "validation": 0, "test": 0}  # fmt: skip
     found = []

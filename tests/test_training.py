@@ -46,6 +46,10 @@ class Spy(Part):
     """A part whose methods are functions of the test that runs."""
 
     value = None
+    forgets = property(lambda part: "forgets" in TOLD)
+    observe, step_tasks, on_backward = _told("observe"), _told("step_tasks"), _told("on_backward")
+    before_evaluation, optimizer = _told("before_evaluation"), _told("optimizer")
+    after_evaluation = _told("after_evaluation")
     stages, examples, select = _told("stages"), _told("examples"), _told("select")
     learning_rate, schedule = _told("learning_rate"), _told("schedule")
     optimizer_options, next_task = _told("optimizer_options"), _told("next_task")
@@ -805,3 +809,194 @@ def test_runs_of_different_precision_work_in_one_process(told):
     assert not same(found[0][0], found[1][0])
     assert found[1][1] == pytest.approx(found[0][1], rel=0.05)
     assert all(t.dtype != torch.bfloat16 for t in found[1][0].values())
+
+
+# -- what parts decide from data, and what is measured
+
+
+def test_parts_observe_the_data_once_before_it_is_planned_what_trains(told):
+    order = []
+
+    def look(part, model, ctx):
+        order.append("observe")
+        part.value = sum(len(batch.rows) for batch in ctx.batches(100))
+        part.held = sum(len(batch.rows) for batch in ctx.validation(100))
+        assert not any(module.training for module in model.modules())
+
+    told["observe"] = look
+    told["stages"] = lambda *_: order.append("stages") or ()
+    result, _ = run(WATCHED, strategies=["own-spy"], epochs=1)
+    assert order == ["observe", "stages"]
+    assert result.history[0]["validation"]
+
+
+def test_without_validation_data_there_are_no_validation_batches(told):
+    seen = []
+    told["observe"] = lambda part, model, ctx: seen.append(ctx.validation(5))
+    run(strategies=["own-spy"], epochs=1)
+    assert seen == [[]]
+
+
+def test_a_part_that_was_given_its_state_does_not_observe_again(told, tmp_path):
+    seen = []
+
+    def look(part, model, ctx):
+        seen.append("looked")
+        part.value = 1.0
+
+    told["observe"] = look
+    strategies = ["full", "own-spy"]
+    run(strategies=strategies, epochs=1, out=tmp_path / "first")
+    assert seen == ["looked"]
+    hub_core.train({}, WHOLE, start=tmp_path / "first", catalog=CATALOG)
+    assert seen == ["looked"]
+
+
+def test_gradients_in_observe_are_those_of_the_mean_loss_and_leave_the_model_as_it_was(told):
+    from hub_core.gradients import gradients_of
+
+    found = {}
+
+    def look(part, model, ctx):
+        before = {name: p.requires_grad for name, p in model.named_parameters()}
+        model.train()
+        batch = ctx.batches(1)[0]
+        weight = model.head("main").output.weight
+        (found["given"],) = gradients_of(model, batch, [weight])
+        assert all(module.training for module in model.modules())
+        assert {name: p.requires_grad for name, p in model.named_parameters()} == before
+        model.eval()
+        output = model(batch)
+        vector = model.head("main").vector(output.encoded, batch)
+        error = output.scores.softmax(1) - model.head("main").ideal_scores(batch)
+        found["exact"] = error.t() @ vector / len(batch.rows)
+
+    told["observe"] = look
+    run(strategies=["own-spy"], epochs=1)
+    assert torch.allclose(found["given"], found["exact"], atol=1e-6)
+    assert found["given"].abs().sum() > 0
+
+
+def test_a_gradient_that_the_loss_does_not_depend_on_is_zero(told):
+    from hub_core.gradients import gradients_of
+
+    def look(part, model, ctx):
+        other = model.head("other").output.weight
+        (gradient,) = gradients_of(model, ctx.batches(1)[0], [other])
+        assert torch.equal(gradient, torch.zeros_like(other))
+        part.value = "looked"
+
+    told["observe"] = look
+    rows = {"main": WHOLE, "other": WHOLE}
+    tasks = {"other": {"head": "classification"}}
+    result, _ = run(rows, tasks=tasks, strategies=["own-spy"], epochs=1)
+    assert result.history
+
+
+def test_what_is_put_in_place_for_an_evaluation_is_measured_kept_and_taken_back(told):
+    trained, served = [], []
+    name = "heads.main.output.bias"
+
+    def before(part, model, clock):
+        part.kept = model.get_parameter(name).detach().clone()
+        trained.append(part.kept)
+        model.get_parameter(name).data.copy_(torch.tensor([7.0, float(clock.epoch)]))
+
+    def after(part, model, clock):
+        served.append(model.get_parameter(name).detach().clone())
+        model.get_parameter(name).data.copy_(part.kept)
+
+    told["before_evaluation"], told["after_evaluation"] = before, after
+    SCRIPT.extend([0.2, 0.9, 0.1])
+    head = {"main": {"head": "own-scripted"}}
+    result, _ = run(WATCHED, tasks=head, strategies=["own-spy"], epochs=3)
+    assert [tensor.tolist() for tensor in served] == [[7.0, 0.0], [7.0, 1.0], [7.0, 2.0]]
+    assert not torch.equal(trained[0], trained[1])
+    assert tensors(result)[name].tolist() == [7.0, 1.0]
+
+
+def test_without_validation_data_the_served_weights_are_put_in_place_at_the_end(told):
+    name = "heads.main.output.bias"
+    told["before_evaluation"] = lambda part, model, clock: model.get_parameter(name).data.fill_(7.0)
+    result, _ = run(strategies=["own-spy"], epochs=2)
+    assert tensors(result)[name].tolist() == [7.0, 7.0]
+
+
+def test_parts_know_the_rate_of_the_step_while_it_is_taken(told):
+    seen = {"on_loss": [], "on_gradients": [], "on_step_end": []}
+    told["on_loss"] = lambda part, model, batch, out, losses, clock: seen["on_loss"].append(
+        clock.rate
+    )
+    told["on_gradients"] = lambda part, model, clock: seen["on_gradients"].append(clock.rate)
+    told["on_step_end"] = lambda part, model, clock: seen["on_step_end"].append(clock.rate)
+    _, steps = run(strategies=["own-spy"], epochs=1)
+    rates_taken = [step["rate"] for step in steps]
+    assert seen == dict.fromkeys(seen, rates_taken)
+
+
+def test_a_step_may_take_a_batch_of_each_of_several_tasks(told):
+    seen = []
+    told["step_tasks"] = lambda part, tasks, clock: tasks
+    told["on_backward"] = lambda part, model, batch, clock: seen.append((clock.step, batch.task))
+    rows = {"main": WHOLE, "other": {"train": ROWS[:16]}}
+    tasks = {"other": {"head": "classification"}}
+    _, steps = run(rows, tasks=tasks, strategies=["own-spy"], epochs=2)
+    assert len(steps) == 6  # four batches and two, in pairs
+    assert seen == [(step, task) for step in range(6) for task in ("main", "other")]
+
+
+def test_tasks_of_a_step_are_accumulated_like_others(told):
+    seen = []
+    told["step_tasks"] = lambda part, tasks, clock: tasks
+    told["on_backward"] = lambda part, model, batch, clock: seen.append((clock.step, batch.task))
+    rows = {"main": WHOLE, "other": WHOLE}
+    tasks = {"other": {"head": "classification"}}
+    run(rows, tasks=tasks, strategies=["own-spy"], epochs=1, accumulate=2)
+    assert seen == [(s, task) for s in range(2) for task in ("main", "other", "main", "other")]
+
+
+@pytest.mark.parametrize("forgets", [True, False])
+def test_the_optimizer_forgets_what_stops_training_where_a_part_says_so(told, forgets):
+    steps = []
+
+    class Watched(torch.optim.AdamW):
+        def step(self, closure=None):
+            found = super().step(closure)
+            steps.append([int(self.state[p]["step"]) for p in told["chosen"] if p in self.state])
+            return found
+
+    def select(part, model, chosen, clock):
+        told["chosen"] = list(model.layers()[0].parameters())[:1]
+        return chosen if clock.epoch == 1 else chosen | set(told["chosen"])
+
+    told["select"] = select
+    told["optimizer"] = lambda part, groups, ctx: Watched(groups, lr=0.0)
+    if forgets:
+        told["forgets"] = True
+    run(strategies=["own-spy"], epochs=3)
+    parked = [[]] * 4 if forgets else [[4]] * 4
+    again = [[n] for n in ((1, 2, 3, 4) if forgets else (5, 6, 7, 8))]
+    assert steps == [[1], [2], [3], [4], *parked, *again]
+
+
+def test_a_head_that_reads_layers_gets_what_enters_the_first_and_what_each_gives(told):
+    from hub_core.model import TaskModel
+
+    seen = []
+
+    def look(part, model, ctx):
+        assert isinstance(model, TaskModel)
+        batch = ctx.batches(1)[0]
+        head = model.head("main")
+        assert model(batch).encoded.layers == ()
+        head.reads_layers = True
+        encoded = model(batch).encoded
+        seen.append((len(encoded.layers), torch.equal(encoded.layers[-1], encoded.hidden)))
+        by_hand = encoded.layers[0]
+        for layer in model.layers():
+            by_hand = layer(by_hand, encoded.mask)
+        seen.append(torch.equal(by_hand, encoded.layers[-1]))
+
+    told["observe"] = look
+    run(strategies=["own-spy"], epochs=1)
+    assert seen == [(3, True), True]

@@ -62,11 +62,15 @@ class Pooled(Head):
 
     def forward(self, encoded: Encoded, batch: Batch) -> Tensor:
         """Return scores (B, outputs)."""
-        pool = POOLINGS[list(POOLINGS)[int(self.pooling)]]
-        vector = pool(encoded.hidden.float(), encoded.mask)
+        vector = self.vector(encoded, batch)
         with torch.autocast(vector.device.type, enabled=False):
             scores: Tensor = self.output(self.dropout(vector))
         return scores
+
+    def vector(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """Return the pooled hidden states, (B, D)."""
+        pool = POOLINGS[list(POOLINGS)[int(self.pooling)]]
+        return pool(encoded.hidden.float(), encoded.mask)
 
 
 def grown(head: Pooled, tensors: Mapping[str, Tensor], labels: Sequence[str]) -> dict[str, Tensor]:
@@ -142,6 +146,11 @@ class Classification(Pooled):
         weights = self.weights if self.balanced else None
         return F.cross_entropy(scores, batch.targets, weights, reduction="none")
 
+    def ideal_scores(self, batch: Batch) -> Tensor:
+        """Return 1 for each row's label and 0 for the others, (B, labels)."""
+        assert batch.targets is not None
+        return F.one_hot(batch.targets, len(self.task.labels)).float()
+
     def predict(self, decoded: Sequence[Tensor], rows: Sequence[Row]) -> list[Prediction]:
         """Return the best label and the probability of every label."""
         return [self._prediction(scores.softmax(0).tolist()) for scores in decoded]
@@ -205,9 +214,12 @@ class Regression(Pooled):
 
     def loss(self, scores: Tensor, batch: Batch) -> Tensor:
         """Return the squared error of each row on the scaled targets, (B,)."""
+        return (scores - self.ideal_scores(batch)).squeeze(1) ** 2
+
+    def ideal_scores(self, batch: Batch) -> Tensor:
+        """Return the scaled targets, (B, 1)."""
         assert batch.targets is not None
-        targets = (batch.targets.float() - self.scale[0]) / self.scale[1]
-        return (scores.squeeze(1) - targets) ** 2
+        return ((batch.targets.float() - self.scale[0]) / self.scale[1]).unsqueeze(1)
 
     def predict(self, decoded: Sequence[Tensor], rows: Sequence[Row]) -> list[Prediction]:
         """Return each number on the scale of the training data."""

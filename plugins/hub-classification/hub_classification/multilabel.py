@@ -58,6 +58,11 @@ class MultiLabel(Pooled):
         targets = batch.targets.to(scores.dtype)  # (B, labels)
         return F.binary_cross_entropy_with_logits(scores, targets, reduction="none").mean(1)
 
+    def ideal_scores(self, batch: Batch) -> Tensor:
+        """Return 1 for each of a row's labels and 0 for the others, (B, labels)."""
+        assert batch.targets is not None
+        return batch.targets.float()
+
     def predict(self, decoded: Sequence[Tensor], rows: Sequence[object]) -> list[Prediction]:
         """Return the labels whose probability reaches the threshold, and every probability."""
         return [self._prediction(scores.sigmoid().tolist()) for scores in decoded]

@@ -14,7 +14,7 @@ def hub_heads() -> Iterator[Method]:
         factory="hub_classification.heads:Classification",
         options="hub_classification.options:ClassificationOptions",
         requires=frozenset({"text"}),
-        provides=frozenset({"scores", "head-weights", "one-label"}),
+        provides=frozenset({"scores", "head-weights", "linear-output", "one-label"}),
         pipeline_tag="text-classification",
     )
     yield Method(
@@ -23,7 +23,7 @@ def hub_heads() -> Iterator[Method]:
         factory="hub_classification.multilabel:MultiLabel",
         options="hub_classification.options:MultiLabelOptions",
         requires=frozenset({"text"}),
-        provides=frozenset({"scores", "head-weights"}),
+        provides=frozenset({"scores", "head-weights", "linear-output"}),
         pipeline_tag="text-classification",
     )
     yield Method(
@@ -32,6 +32,6 @@ def hub_heads() -> Iterator[Method]:
         factory="hub_classification.heads:Regression",
         options="hub_classification.options:PooledOptions",
         requires=frozenset({"text"}),
-        provides=frozenset({"scores", "head-weights"}),
+        provides=frozenset({"scores", "head-weights", "linear-output"}),
         pipeline_tag="text-classification",
     )
