@@ -29,7 +29,8 @@ from hub_core.training import Loop
 MOST_CELLS = 150
 LISTED = Path(__file__).with_name("matrix_refused.toml")
 ROLES = {"backbone": 0, "head": 1, "strategy": 2, "compressor": 3}
-OWN = {"hub-basics", "hub-classification", "hub-peft", "hub-prune", "hub-quantize",
+OWN = {"hub-attention", "hub-basics", "hub-classification", "hub-multitask", "hub-peft",
+       "hub-prune", "hub-quantize", "hub-range", "hub-regularize", "hub-reinit", "hub-schedules",
        "hub-transformers", "hub-toys"}  # fmt: skip
 
 

@@ -1,0 +1,3 @@
+"""The range in which a model answers for hub-core: growing bounds, temperature, soft thresholds."""
+
+__version__ = "0.1.0"
