@@ -5,12 +5,12 @@ What is installed is as the installed plugins say; the registries add what is no
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hub_core.catalog import Catalog, Plugin, Provided
+from hub_core import added
+from hub_core.catalog import COMMANDS, Catalog, Plugin, Provided, label_of, version_of
 from hub_core.declare import KINDS, Kind
 from hub_core.registry import MethodEntry, PluginEntry, Registry
 
@@ -66,10 +66,15 @@ class Available:
 
     @property
     def install(self) -> str:
-        """Where its plugin is installed from; empty where it is here, or no registry lists it."""
+        """The command that installs its plugin; empty where it is here, or no registry lists it."""
         if self.state != "available" or self.listed is None:
             return ""
-        return how_to_get(self.plugin, self.listed)
+        return f"hub plugins install {self.plugin}"
+
+    @property
+    def source(self) -> str:
+        """Where its plugin comes from when it is installed, in words; empty where nobody says."""
+        return _comes_from(self.plugin, self.listed) if self.listed is not None else ""
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -81,7 +86,7 @@ class Available:
     def json(self) -> dict[str, Any]:
         """Return it as plain data."""
         keys = ("kind", "name", "summary", "plugin", "version", "installed", "state", "reason",
-                "paper", "install", "provenance", "facts")  # fmt: skip
+                "paper", "install", "source", "provenance", "facts")  # fmt: skip
         return {key: getattr(self, key) for key in keys} | {
             which: list(tags) for which, tags in self.tags.items()
         }
@@ -97,7 +102,8 @@ def available(catalog: Catalog, registry: Registry) -> list[Available]:
         for method in plugin.methods:
             if _key(method.kind, method.name, distribution) not in here:
                 found.append(_elsewhere(distribution, method, plugin, unusable.get(distribution)))
-        found += [_command(name, distribution, plugin, commands) for name in plugin.commands]
+        off = added.off(distribution, unusable.values())
+        found += [_command(name, distribution, plugin, commands, off) for name in plugin.commands]
     return sorted(found, key=lambda a: (_ORDER.index(a.kind), a.name, a.plugin))
 
 
@@ -106,17 +112,6 @@ def matching(found: Iterable[Available], words: Iterable[str]) -> list[Available
     wanted = [word.casefold() for text in words for word in text.split()]
     scored = [(_score(one, wanted), one) for one in found]
     return [one for score, one in sorted(scored, key=lambda pair: -pair[0]) if score]
-
-
-def how_to_get(plugin: str, entry: PluginEntry) -> str:
-    """Return where a plugin comes from when it is installed, in words."""
-    source = entry.source
-    if source.kind == "index":
-        return f"{plugin} {entry.version} from the index {source.index}, sha256 {entry.sha256}"
-    if source.kind == "url":
-        return f"{source.url}, sha256 {entry.sha256}"
-    where = source.url or "the repository of hub-core"
-    return f"folder {source.subdirectory} of {where}" if source.subdirectory else where
 
 
 def _key(kind: str, name: str, distribution: str) -> tuple[str, str, str]:
@@ -165,7 +160,11 @@ def _elsewhere(
 
 
 def _command(
-    name: str, distribution: str, listed: PluginEntry, commands: Mapping[str, str]
+    name: str,
+    distribution: str,
+    listed: PluginEntry,
+    commands: Mapping[str, str],
+    off: Plugin | None,
 ) -> Available:
     here = commands.get(distribution)
     return Available(
@@ -174,9 +173,21 @@ def _command(
         summary=listed.summary,
         plugin=distribution,
         version=here or listed.version,
-        state="installed" if here else "available",
+        state=off.status if off else "installed" if here else "available",
+        reason=off.reason if off else "",
         listed=listed,
     )
+
+
+def _comes_from(plugin: str, entry: PluginEntry) -> str:
+    """Return where a plugin comes from when it is installed, in words."""
+    source = entry.source
+    if source.kind == "index":
+        return f"{plugin} {entry.version} from the index {source.index}, sha256 {entry.sha256}"
+    if source.kind == "url":
+        return f"{source.url}, sha256 {entry.sha256}"
+    where = source.url or "the repository of hub-core"
+    return f"folder {source.subdirectory} of {where}" if source.subdirectory else where
 
 
 def _tags(method: Any, entry: MethodEntry | None) -> dict[str, tuple[str, ...]]:
@@ -217,8 +228,7 @@ def _distributions() -> dict[str, str]:
     from importlib import metadata
 
     found = {}
-    for point in metadata.entry_points(group="hub_core.commands"):
+    for point in metadata.entry_points(group=COMMANDS):
         if point.dist is not None:
-            name = re.sub(r"[-_.]+", "-", point.dist.name).lower()
-            found[name] = point.dist.version
+            found[label_of(point.dist)] = version_of(point.dist)
     return found

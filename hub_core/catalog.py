@@ -213,17 +213,18 @@ class Catalog:
         plugin = self._plugins.get(name)
         if plugin is None:
             raise PluginError(f"no plugin named '{name}' is installed", hint=self._way_to(name))
-        if plugin.status != "ok":
-            raise PluginError(
-                f"plugin {name} is {plugin.status}: {plugin.reason}",
-                hint=f"repair or uninstall {plugin.distribution} {plugin.version}",
-            )
+        if plugin.status == "ok":
+            return
+        reason, hint = plugin.reason, f"repair or uninstall {plugin.distribution} {plugin.version}"
+        if plugin.status == "disabled":  # what ``_switches`` says is why, and the way back
+            reason, _, hint = plugin.reason.partition("; ")
+        raise PluginError(f"plugin {name} is {plugin.status}: {reason}", hint=hint)
 
     def _way_to(self, name: str) -> str:
         from hub_core.registry.pinned import known
 
         if name in known().plugins:
-            return f"a registry lists it: 'hub plugins search {name}' says where it is"
+            return f"a registry lists it: 'hub plugins install {name}' installs it"
         return near(name, self._plugins) or "'hub plugins' lists the installed ones"
 
     def _unknown(self, kind: Kind, name: str) -> UnknownMethodError:
@@ -248,7 +249,7 @@ class Catalog:
 
         here = {plugin.distribution for plugin in self._plugins.values()}
         return [
-            f"{plugin} provides it: 'hub plugins search {plugin}' says where it is"
+            f"{plugin} provides it: 'hub plugins install {plugin}' installs it"
             for plugin in known().providers(kind, name)
             if plugin not in here
         ]
@@ -325,7 +326,8 @@ def _switches() -> Callable[[str], str]:
     allowed = os.environ.get("HUB_PLUGINS")
     if allowed is not None:
         names = {name.strip() for name in allowed.split(",")}
-        return lambda name: "" if name in names else "HUB_PLUGINS does not name it"
+        left_out = "HUB_PLUGINS does not name it; add it there to use it"
+        return lambda name: "" if name in names else left_out
     off = disabled.names()
     return lambda name: (
         f"switched off; 'hub plugins enable {name}' uses it again" if name in off else ""

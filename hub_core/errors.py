@@ -2,6 +2,8 @@
 
     HubError
     ├── PluginError            a plugin that cannot be used, with the reason
+    ├── InstallError           a plugin that cannot be installed or removed
+    ├── RegistryError          a registry that cannot be had, read or trusted
     ├── UnknownMethodError     no installed plugin provides the name
     ├── AmbiguousMethodError   several plugins provide the name
     ├── OptionsError           options that do not fit their method, all at once
@@ -36,6 +38,14 @@ class HubError(Exception):
 
 class PluginError(HubError):
     """A plugin is broken, incompatible or disabled, and something of it was asked for."""
+
+
+class InstallError(HubError):
+    """A plugin that cannot be installed or removed; the environment is as it was."""
+
+
+class RegistryError(HubError):
+    """A registry that cannot be had, read or trusted."""
 
 
 class UnknownMethodError(HubError):

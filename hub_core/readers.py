@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
+from hub_core import added
 from hub_core.errors import FormatError
 from hub_core.wording import named
 
@@ -83,10 +84,16 @@ class Reader(Protocol):
 
 @functools.cache
 def installed() -> tuple[dict[str, Reader], list[str]]:
-    """Return the readers of this environment by name, and why others cannot be used."""
+    """Return the readers of this environment by name, and why others cannot be used.
+
+    Nothing is imported of a plugin that is switched off or made for another hub-core.
+    """
     readers: dict[str, Reader] = {}
     broken: list[str] = []
     for point in sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name):
+        if why := added.refusal(point):
+            broken.append(f"the reader {point.name} of {added.origin(point)} cannot be used: {why}")
+            continue
         try:
             readers[point.name] = point.load()
         except (Exception, SystemExit) as error:

@@ -38,8 +38,10 @@ def test_what_exists_is_what_is_installed_and_what_is_listed(tmp_path):
     found = {one.name: one for one in available(installed(), listed(tmp_path))}
     assert found["toy-encoder"].state == "installed"
     assert found["toy-encoder"].install == found["toy-encoder"].provenance == ""
+    assert found["toy-encoder"].source == ""
     assert found["far-away"].state == "available"
-    assert found["far-away"].install == "folder hub-far of https://example.org/far"
+    assert found["far-away"].install == "hub plugins install hub-far"
+    assert found["far-away"].source == "folder hub-far of https://example.org/far"
     assert found["far-away"].provenance == str(tmp_path / "other.json")
 
 
@@ -49,8 +51,10 @@ def test_a_disabled_plugin_is_not_offered_for_installation(monkeypatch):
     monkeypatch.setenv("HUB_PLUGINS", "hub-toys")
     found = {one.plugin: one for one in available(Catalog(_discover()), shipped())}
     one = found["hub-basics"]
-    assert (one.state, one.reason) == ("disabled", "HUB_PLUGINS does not name it")
-    assert one.install == ""
+    why = "HUB_PLUGINS does not name it; add it there to use it"
+    assert (one.state, one.reason, one.install) == ("disabled", why, "")
+    assert found["hub-report"].kind == "command"
+    assert (found["hub-report"].state, found["hub-report"].reason) == ("disabled", why)
 
 
 def test_a_search_finds_every_word_and_names_first(tmp_path):
@@ -77,15 +81,13 @@ def test_an_unknown_method_names_the_plugin_that_would_provide_it_and_imports_no
         Catalog([]).find("strategy", "far-away")
     assert caught.value.message == "no installed plugin provides a strategy named 'far-away'"
     assert caught.value.hint == (
-        "hub-far provides it: 'hub plugins search hub-far' says where it is; "
+        "hub-far provides it: 'hub plugins install hub-far' installs it; "
         "'hub methods --kind strategy' lists what is installed"
     )
     with pytest.raises(PluginError) as missing:
         Catalog([]).find("strategy", "hub-far:far-away")
     assert missing.value.message == "no plugin named 'hub-far' is installed"
-    assert missing.value.hint == (
-        "a registry lists it: 'hub plugins search hub-far' says where it is"
-    )
+    assert missing.value.hint == "a registry lists it: 'hub plugins install hub-far' installs it"
     assert "hub_far" not in sys.modules
 
 
@@ -109,10 +111,8 @@ def test_methods_available_tells_what_is_here_and_what_is_not(tmp_path):
     )
     found = json.loads(ran(methods, "--available", "--json", "--kind", "strategy").stdout)
     [one] = [one for one in found if one["name"] == "far-away"]  # the registry is remembered
-    assert (one["installed"], one["install"]) == (
-        False,
-        "folder hub-far of https://example.org/far",
-    )
+    assert (one["installed"], one["install"]) == (False, "hub plugins install hub-far")
+    assert one["source"] == "folder hub-far of https://example.org/far"
     assert {one["kind"] for one in found} == {"strategy"}
 
 
@@ -134,7 +134,8 @@ def test_a_search_tells_how_to_get_what_is_found(tmp_path):
         "  From far away\n"
         "  needs      linears\n"
         "  paper      A 2001\n"
-        "  install    from the folder hub-far of https://example.org/far\n"
+        "  install    hub plugins install hub-far\n"
+        "  from       folder hub-far of https://example.org/far\n"
         f"  listed in  {registry}\n"
     )
     [one] = json.loads(ran(search, "far", "--json").stdout)
@@ -172,7 +173,7 @@ def test_show_explains_a_method_that_is_not_installed(tmp_path):
     assert re.search(r"^plugin +hub-far 1\.0, not installed$", told, re.M)
     assert f"hub-far 1.0 from the index https://example.org/simple, sha256 {HASH}\n" in told
     assert '  [[strategies]]\n  name = "far-away"\n  where = "…"\n' in told
-    assert "\ninstall it from the\n  hub-far 1.0 from the index " in told
+    assert told.endswith("\ninstall it with\n  hub plugins install hub-far\n")
     assert "pip" not in told
     found = json.loads(ran(show, "hub-far:far-away", "--json").stdout)
     assert (found["distribution"], found["installed"]) == ("hub-far", False)

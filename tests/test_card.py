@@ -651,7 +651,7 @@ def points(monkeypatch, **functions):
 
     class Point:
         def __init__(self, name, draw):
-            self.name, self.draw = name, draw
+            self.name, self.draw, self.dist = name, draw, None
 
         def load(self):
             return self.draw

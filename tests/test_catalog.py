@@ -8,6 +8,7 @@ import pytest
 
 import hub_core
 from hub_core import catalog as module_under_test
+from hub_core import disabled
 from hub_core.catalog import Catalog, Plugin, _discover
 from hub_core.declare import Method
 from hub_core.errors import (
@@ -334,7 +335,7 @@ def test_hub_plugins_names_the_only_plugins_that_are_used(site, monkeypatch):
     assert names(catalog) == ["hub-a:one"]
     assert [(p.name, p.status, p.reason) for p in catalog.plugins()] == [
         ("hub-a", "ok", ""),
-        ("hub-b", "disabled", "HUB_PLUGINS does not name it"),
+        ("hub-b", "disabled", "HUB_PLUGINS does not name it; add it there to use it"),
     ]
     assert module not in sys.modules
 
@@ -394,6 +395,21 @@ def test_asking_a_broken_plugin_for_something_gives_the_reason(site):
         site.catalog().find("strategy", "hub-a:tune")
     assert caught.value.message == "plugin hub-a is broken: OSError: no library"
     assert caught.value.hint == "repair or uninstall hub-a 0.3"
+
+
+def test_asking_a_plugin_that_is_off_says_how_to_switch_it_on(site, tmp_path, monkeypatch):
+    site.add("hub-a", "raise AssertionError")
+    monkeypatch.setenv("HUB_CORE_CONFIG", str(tmp_path / "settings"))
+    disabled.disable("hub-a")
+    with pytest.raises(PluginError) as caught:
+        site.catalog().find("strategy", "hub-a:tune")
+    assert caught.value.message == "plugin hub-a is disabled: switched off"
+    assert caught.value.hint == "'hub plugins enable hub-a' uses it again"
+    monkeypatch.setenv("HUB_PLUGINS", "hub-b")
+    with pytest.raises(PluginError) as caught:
+        site.catalog().find("strategy", "hub-a:tune")
+    assert caught.value.message == "plugin hub-a is disabled: HUB_PLUGINS does not name it"
+    assert caught.value.hint == "add it there to use it"
 
 
 def test_asking_a_plugin_that_is_not_installed(site):

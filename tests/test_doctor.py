@@ -111,7 +111,8 @@ def test_a_plugin_that_hangs_is_told_and_one_that_is_off_is_not_imported(tmp_pat
     assert done.returncode == 1
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert "hub-hangs 1.2 wrong its import did not end within 1 s" in lines
-    assert "hub-toys 0.1.0 note disabled: HUB_PLUGINS does not name it" in lines
+    why = "HUB_PLUGINS does not name it; add it there to use it"
+    assert f"hub-toys 0.1.0 note disabled: {why}" in lines
 
 
 # -- the environment

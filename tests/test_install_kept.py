@@ -4,10 +4,12 @@ import errno
 import json
 import os
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 from handmade import NOTHING, Environment, by_api, listed, refusal, sha256, told, versions, wheel
+from test_plugins_cli import BROKEN as RUINS
 
 from hub_core.install import InstallError, checks, kept, tools, update
 from hub_core.install.tools import Tool
@@ -145,6 +147,23 @@ def test_broken_plugins_are_installed_unimported_listed_switched_off_and_removed
     assert environment.hub("methods").returncode == 0
     assert environment.hub("plugins", "uninstall", "hub-far").stdout == "removed hub-far 1.0\n"
     assert versions(environment) == {}
+
+
+def test_the_doctor_and_uninstall_work_with_every_plugin_broken(environment, tmp_path):
+    for name, code in RUINS.items():
+        with zipfile.ZipFile(wheel(tmp_path, name, code=code)) as archive:
+            archive.extractall(environment.site)
+    assert environment.hub("plugins", "disable", "hub-hangs").returncode == 0
+    usable = {"HUB_PLUGINS": ",".join({*RUINS} - {"hub-hangs"})}
+    doctor = environment.hub("plugins", "doctor", "--json", "--timeout", "120", **usable)
+    assert doctor.returncode == 1
+    rows = {row["what"]: row for row in json.loads(doctor.stdout)}
+    states = {name: rows[name]["state"] for name in RUINS}
+    assert states == dict.fromkeys(RUINS, "wrong") | {"hub-hangs": "note"}
+    for name in RUINS:
+        done = environment.hub("plugins", "uninstall", name, HUB_PLUGINS=",".join(RUINS))
+        assert (done.returncode, done.stdout) == (0, f"removed {name} 1.0\n")
+    assert [path.name for path in environment.site.iterdir()] == ["below.pth"]
 
 
 def test_what_cannot_be_removed_is_told(environment):

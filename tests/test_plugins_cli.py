@@ -173,7 +173,7 @@ def test_the_environment_goes_before_what_was_switched(site):
     assert site.rows(HUB_PLUGINS="hub-far")["hub-far"] == ("ok", "")
     assert site.rows(HUB_PLUGINS="hub-far")["hub-toys"] == (
         "disabled",
-        "HUB_PLUGINS does not name it",
+        "HUB_PLUGINS does not name it; add it there to use it",
     )
     assert {status for status, _ in site.rows(HUB_PLUGINS="").values()} == {"disabled"}
     done = site.hub("plugins", "enable", "hub-far", HUB_PLUGINS="")
@@ -288,7 +288,7 @@ def ruins(site):
 @pytest.mark.parametrize(
     "line", ["--version", "--help", "plugins", "plugins list --json", "plugins --help",
              "plugins disable hub-dies", "plugins install hub-prune --dry-run",
-             "plugins search far"]
+             "plugins search far", "plugins registries --json"]
 )  # fmt: skip
 def test_recovery_works_with_every_plugin_broken(ruins, line):
     if line.startswith("plugins search"):  # describes what is installed, so those that end or hang
@@ -305,4 +305,6 @@ def test_a_plugin_that_hangs_is_switched_off_and_methods_work_again(ruins):
     done = ruins.hub("methods")
     assert done.returncode == 0
     assert "toy-encoder" in done.stdout
-    assert "plugin hub-raises is broken: RuntimeError: at import" in done.stderr.splitlines()
+    said = done.stderr.splitlines()
+    assert "plugin hub-raises is broken: RuntimeError: at import" in said
+    assert "plugin hub-nothing is broken: ModuleNotFoundError: No module named 'hub_gone'" in said

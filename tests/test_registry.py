@@ -3,6 +3,8 @@
 import http.server
 import json
 import threading
+from dataclasses import asdict
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from importlib import metadata
 
@@ -13,7 +15,20 @@ from registries import HASH, content, method, no, plugin, written, yes
 from hub_core import notes
 from hub_core.available import available
 from hub_core.catalog import installed
-from hub_core.registry import RegistryError, add, forget, known, read, reading, remembered, shipped
+from hub_core.cli import main
+from hub_core.registry import (
+    Accepted,
+    RegistryError,
+    accepted,
+    add,
+    forget,
+    known,
+    pinned,
+    read,
+    reading,
+    remembered,
+    shipped,
+)
 from hub_core.registry.entries import json_schema
 
 
@@ -355,6 +370,66 @@ def test_what_was_accepted_is_known_later_without_its_place(tmp_path):
     error = refusal(forget, path)
     assert error.message == f"the registry {path} was never accepted here"
     assert error.hint == "accepted are: none"
+
+
+def test_when_a_registry_was_first_used_is_kept_when_it_changes(tmp_path, monkeypatch):
+    path = written(tmp_path)
+    add(path, ask=yes)
+    [one] = accepted()
+    assert one == Accepted(str(path), remembered()[str(path)], one.since)
+    assert date.fromisoformat(one.since) <= datetime.now(UTC).date()
+    notes._write(pinned.DAYS, {str(path): "2026-03-01"})
+    written(tmp_path, content(hub_far=plugin(version="2.0")))
+    add(path, ask=no, accept_changes=True)
+    assert accepted() == [Accepted(str(path), remembered()[str(path)], "2026-03-01")]
+    (notes.cache_folder() / pinned.DAYS).unlink()
+    assert [one.since for one in accepted()] == ["unknown"]
+
+
+def test_the_command_lists_and_forgets(tmp_path, capsys):
+    path, other = written(tmp_path), written(tmp_path, name="second.json")
+    add(path, ask=yes)
+    add(other, ask=yes)
+    command = ["plugins", "registries"]
+    assert main([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == [asdict(one) for one in accepted()]
+    assert [one["place"] for one in found] == [str(path), str(other)]
+    assert main([*command, "--forget", str(path)]) == 0
+    said = capsys.readouterr()
+    assert said.err == f"{path} is forgotten; its next use is asked about again\n"
+    lines = [line.split() for line in said.out.splitlines()]
+    assert lines == [["registry", "sha256", "since"], [*asdict(accepted()[0]).values()]]
+    assert [*remembered()] == [str(other)]
+    assert main([*command, "--forget", str(other), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert main(command) == 0
+    said = capsys.readouterr()
+    assert (said.out, said.err) == (
+        "", "No registry counts but the one that came with hub-core.\n"
+    )  # fmt: skip
+
+
+def test_a_registry_that_is_not_known_cannot_be_forgotten(tmp_path, capsys):
+    path = written(tmp_path)
+    add(path, ask=yes)
+    url = "https://example.org/registry.json"
+    assert main(["plugins", "registries", "--forget", url]) == 1
+    assert capsys.readouterr().err == (
+        f"Error: the registry {url} was never accepted here\nHint: accepted are: {path}\n"
+    )
+
+
+def test_a_registry_that_stays_because_nothing_can_be_written_is_told(tmp_path, monkeypatch):
+    path = written(tmp_path)
+    add(path, ask=yes)
+    monkeypatch.setattr(notes, "_write", lambda name, memory: None)
+    error = refusal(forget, path)
+    assert error.message == (
+        f"{notes.cache_folder() / 'registries.json'} cannot be written, so the registry {path} "
+        "still counts"
+    )
+    assert error.hint == "make that file writable, or give HUB_CORE_CACHE another folder"
 
 
 def test_a_damaged_or_lost_copy_is_told_and_not_used(tmp_path):

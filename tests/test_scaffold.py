@@ -549,6 +549,7 @@ def test_an_entry_holds_what_the_suite_measured(tmp_path):
     [found] = entry_of(folder, url="https://x.org/y").values()
     [method] = found["methods"]
     assert method["facts"]["measured"]["trains"] is True
+    assert method["facts"]["measured"]["cases"] == ["default"]
 
 
 def test_the_address_comes_from_the_project(tmp_path):

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from importlib import metadata
 
+from hub_core import added
 from hub_core.manifest import Manifest
 
 GROUP = "hub_core.pictures"
@@ -16,9 +17,12 @@ log = logging.getLogger("hub_core")
 
 
 def picture(content: Manifest) -> bytes | None:
-    """Return a PNG, or None where no plugin draws one; one that fails is only warned of."""
+    """Return a PNG, or None where no plugin draws one; one that fails is only warned of.
+
+    Nothing is imported of a plugin that is switched off or made for another hub-core.
+    """
     for point in sorted(metadata.entry_points(group=GROUP), key=lambda found: found.name):
-        drawn = _drawn(point, content)
+        drawn = None if added.refusal(point) else _drawn(point, content)
         if drawn is not None:
             return drawn
     return None

@@ -116,7 +116,7 @@ def standing(one: Available) -> str:
 def next_step(one: Available) -> str:
     """Return how a method that cannot be used here gets usable."""
     if one.install:
-        return f"install it from the\n  {one.install}"
+        return f"install it with\n  {one.install}"
     return f"why it cannot be used\n  {one.plugin} is {one.state}: {printable(one.reason)}"
 
 
@@ -127,7 +127,8 @@ def block(one: Available) -> str:
     rows += [("facts", facts_in_short(one.facts))]
     if one.install and one.listed is not None:
         rows += [
-            ("install", f"from the {one.install}"),
+            ("install", one.install),
+            ("from", one.source),
             ("listed in", one.provenance),
         ]
     lines = [one.summary, *(f"{name:9}  {value}" for name, value in rows if value)]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hub_core import __version__
+from hub_core import __version__, added
 from hub_core.errors import PluginError, near
 
 if TYPE_CHECKING:
@@ -95,22 +95,19 @@ def _from_plugins() -> dict[str, list[EntryPoint]]:
 
 
 def _origin(name: str, points: list[EntryPoint]) -> str:
-    origin = " and ".join(sorted(_distribution(point) for point in points))
+    origin = " and ".join(sorted(map(added.origin, points)))
     if name in COMMANDS:
         return f"from {origin}; not used: the core has a command of that name"
     return f"from {origin}"
 
 
-def _distribution(point: EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown distribution"
-
-
 def _load(name: str, points: list[EntryPoint]) -> click.Command:
     if len(points) > 1:
-        origin = " and ".join(sorted(_distribution(point) for point in points))
+        origin = " and ".join(sorted(map(added.origin, points)))
         raise PluginError(f"command '{name}' is brought by {origin}", hint="uninstall one of them")
-    origin, hint = _distribution(points[0]), "repair or uninstall it"
-    _refuse_unusable(name, points[0])
+    origin, hint = added.origin(points[0]), "repair or uninstall it"
+    if why := added.refusal(points[0]):
+        raise PluginError(f"command '{name}' of {origin} cannot be used: {why}")
     try:
         command = points[0].load()
     except (Exception, SystemExit) as error:
@@ -123,18 +120,6 @@ def _load(name: str, points: list[EntryPoint]) -> click.Command:
             hint=hint,
         )
     return command
-
-
-def _refuse_unusable(name: str, point: EntryPoint) -> None:
-    from hub_core.catalog import installed, label_of
-
-    own = label_of(point.dist) if point.dist else ""
-    for plugin in installed().plugins():
-        if plugin.distribution == own and plugin.status in ("disabled", "incompatible"):
-            raise PluginError(
-                f"command '{name}' of {_distribution(point)} cannot be used: it is "
-                f"{plugin.status}: {plugin.reason}"
-            )
 
 
 @click.group(

@@ -134,8 +134,6 @@ def _facts_of_plugin(one: Available) -> list[tuple[str, str]]:
     if one.provided is not None:
         rows += [("plugin", f"{one.provided.plugin.name} {one.version}")]
         return rows + ([("paper", one.paper)] if one.paper else [])
-    from hub_core.available import how_to_get
-
     rows += [("plugin", f"{one.plugin} {one.version}, {standing(one)}")]
     if one.listed is not None:
         rows += [
@@ -143,7 +141,7 @@ def _facts_of_plugin(one: Available) -> list[tuple[str, str]]:
             ("licence", one.listed.licence),
             ("maintainers", ", ".join(one.listed.maintainers)),
             ("homepage", one.listed.homepage),
-            ("comes from", how_to_get(one.plugin, one.listed)),
+            ("comes from", one.source),
             ("listed in", one.provenance),
         ]
     return [(name, value) for name, value in [*rows, ("paper", one.paper)] if value]

@@ -156,15 +156,13 @@ def _details(one: Available) -> str:
 
 
 def _origin(one: Available) -> Iterator[tuple[str, str]]:
-    from hub_core.available import how_to_get
-
     if one.listed is None:
         return
     for name, value in (
         ("works with", f"hub-core {one.listed.core}".strip()),
         ("licence", one.listed.licence),
         ("maintainers", ", ".join(one.listed.maintainers)),
-        ("comes from", how_to_get(one.plugin, one.listed)),
+        ("comes from", one.source),
         ("listed in", one.provenance),
     ):
         if value:

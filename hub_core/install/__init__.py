@@ -8,7 +8,7 @@ name alone, and nothing that is installed is replaced but the plugin itself.
 
 from __future__ import annotations
 
-from hub_core.install.errors import InstallError
+from hub_core.errors import InstallError
 from hub_core.install.removal import uninstall
 from hub_core.install.steps import install
 from hub_core.install.updates import update

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from hub_core import __version__
 from hub_core.catalog import COMMANDS, GROUP, extends, label_of, normalized, version_of
+from hub_core.errors import InstallError
 from hub_core.install.content import Content
-from hub_core.install.errors import InstallError
 from hub_core.registry import Registry
 from hub_core.wording import shown
 

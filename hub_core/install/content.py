@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from hub_core.catalog import extends, normalized
-from hub_core.install.errors import InstallError
+from hub_core.errors import InstallError
 
 
 @dataclass(frozen=True, slots=True)

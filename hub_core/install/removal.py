@@ -5,9 +5,8 @@ from __future__ import annotations
 import importlib
 
 from hub_core.catalog import installed, normalized
-from hub_core.errors import near
+from hub_core.errors import InstallError, near
 from hub_core.install.checks import installed_named, is_plugin
-from hub_core.install.errors import InstallError
 from hub_core.install.tools import Say, run, tool
 from hub_core.wording import shown
 

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from hub_core.catalog import normalized
+from hub_core.errors import InstallError
 from hub_core.install.checks import (
     check,
     constraints,
@@ -20,7 +21,6 @@ from hub_core.install.checks import (
     writable,
 )
 from hub_core.install.content import Content
-from hub_core.install.errors import InstallError
 from hub_core.install.kept import keep
 from hub_core.install.tools import Say, Tool, run, shown, tool
 from hub_core.install.wanted import Wanted, hashed, wanted

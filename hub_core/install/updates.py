@@ -6,8 +6,8 @@ import json
 from contextlib import suppress
 from importlib import metadata
 
+from hub_core.errors import InstallError
 from hub_core.install.checks import installed_named
-from hub_core.install.errors import InstallError
 from hub_core.install.removal import distribution_of, plugins
 from hub_core.install.steps import Ask, install
 from hub_core.install.tools import Say

@@ -18,10 +18,9 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from hub_core.catalog import normalized
-from hub_core.errors import near
+from hub_core.errors import InstallError, near
 from hub_core.identity import sha256_of
 from hub_core.install.content import Content, of_folder, of_unpacked, of_wheel
-from hub_core.install.errors import InstallError
 from hub_core.install.tools import Say, Tool, run
 from hub_core.registry import PluginEntry, Registry
 from hub_core.wording import shown

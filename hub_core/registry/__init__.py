@@ -6,6 +6,7 @@ this user accepted. A registry only describes: nothing is imported or installed 
 
 from __future__ import annotations
 
+from hub_core.errors import RegistryError
 from hub_core.registry.entries import (
     FactsEntry,
     MethodEntry,
@@ -15,10 +16,11 @@ from hub_core.registry.entries import (
     Shape,
     Source,
 )
-from hub_core.registry.pinned import add, forget, known, remembered, shipped
-from hub_core.registry.reading import RegistryError, read
+from hub_core.registry.pinned import Accepted, accepted, add, forget, known, remembered, shipped
+from hub_core.registry.reading import read
 
 __all__ = [
+    "Accepted",
     "FactsEntry",
     "MethodEntry",
     "OptionsEntry",
@@ -27,6 +29,7 @@ __all__ = [
     "RegistryError",
     "Shape",
     "Source",
+    "accepted",
     "add",
     "forget",
     "known",

@@ -12,15 +12,35 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
 from hub_core import __version__, notes
+from hub_core.errors import RegistryError
 from hub_core.registry.entries import Registry, together
-from hub_core.registry.reading import RegistryError, fetch, is_address, parse
+from hub_core.registry.reading import fetch, is_address, parse
 
 PINS = "registries.json"
 """The memory of accepted registries: address or file to the sha256 of its bytes."""
+DAYS = "registries-since.json"
+"""The memory of when they were first used: address or file to the day, in UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A registry that this user accepted.
+
+    Args:
+        place: Its address or file.
+        sha256: Of its bytes, as they were accepted.
+        since: The day of its first use, such as ``2026-03-01``; ``unknown`` where that is lost.
+    """
+
+    place: str
+    sha256: str
+    since: str
 
 
 @functools.cache
@@ -50,6 +70,15 @@ def remembered() -> dict[str, str]:
     return notes.read(PINS)
 
 
+def accepted() -> list[Accepted]:
+    """Return the accepted registries by place, with their first use."""
+    days = notes.read(DAYS)
+    return [
+        Accepted(place, sha256, days.get(place, "unknown"))
+        for place, sha256 in sorted(remembered().items())
+    ]
+
+
 def add(place: str | Path, *, ask: Callable[[str], bool], accept_changes: bool = False) -> Registry:
     """Return another registry after its user has accepted it, and remember that.
 
@@ -61,7 +90,7 @@ def add(place: str | Path, *, ask: Callable[[str], bool], accept_changes: bool =
     Raises:
         RegistryError: It cannot be read, was not accepted, or has changed.
     """
-    name = str(place) if is_address(place) else str(Path(place).resolve())
+    name = _name(place)
     data = fetch(place)
     registry = parse(data, name)
     sha256 = hashlib.sha256(data).hexdigest()
@@ -78,6 +107,8 @@ def add(place: str | Path, *, ask: Callable[[str], bool], accept_changes: bool =
         )
     _keep(data, sha256)
     notes.note(PINS, name, sha256)
+    if before is None:
+        notes.note(DAYS, name, datetime.now(UTC).date().isoformat())
     return registry
 
 
@@ -85,15 +116,26 @@ def forget(place: str | Path) -> None:
     """Take back that a registry was accepted.
 
     Raises:
-        RegistryError: It never was.
+        RegistryError: It never was, or that cannot be written down.
     """
-    name = str(place) if is_address(place) else str(Path(place).resolve())
+    name = _name(place)
     if name not in remembered():
         told = ", ".join(remembered()) or "none"
         raise RegistryError(
             f"the registry {name} was never accepted here", hint=f"accepted are: {told}"
         )
     notes.forget(PINS, name)
+    notes.forget(DAYS, name)
+    if name in remembered():
+        raise RegistryError(
+            f"{notes.cache_folder() / PINS} cannot be written, so the registry {name} still counts",
+            hint="make that file writable, or give HUB_CORE_CACHE another folder",
+        )
+
+
+def _name(place: str | Path) -> str:
+    """Return what a registry is remembered by."""
+    return str(place) if is_address(place) else str(Path(place).resolve())
 
 
 def _question(name: str, registry: Registry, sha256: str) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from hub_core import __version__
-from hub_core.errors import HubError, listed
+from hub_core.errors import RegistryError, listed
 from hub_core.registry.entries import FORMAT, Registry
 from hub_core.remote.endpoint import LOOPBACK
 from hub_core.wording import shown
@@ -23,10 +23,6 @@ PATIENCE = 60.0
 """Seconds for a whole download; ``SILENCE`` for a server that says nothing."""
 SILENCE = 15.0
 SHOWN = 10
-
-
-class RegistryError(HubError):
-    """A registry that cannot be had, read or trusted."""
 
 
 def read(place: str | Path) -> Registry:

@@ -45,7 +45,7 @@ def entry_of(
         place: Its folder or its wheel.
         url: The wheel's address, or that of its repository.
         subdirectory: Its folder in that repository.
-        measure: Whether the conformance suite runs.
+        measure: Whether the conformance suite runs, with each method's default options.
 
     Raises:
         PluginError: It holds no plugin, or where it can be fetched is not known.

@@ -24,6 +24,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "disable": (f"{_HERE}.switches:disable", "Switch a plugin off, for this user."),
     "enable": (f"{_HERE}.switches:enable", "Switch a plugin on again."),
     "doctor": (f"{_HERE}.doctor:doctor", "Say what is wrong with plugins, and where."),
+    "registries": (
+        f"{_HERE}.registries:registries",
+        "List the registries that you accepted, or forget one.",
+    ),
     "new": (f"{_HERE}.new:new", "Write a new plugin that works, to be changed."),
     "check": (f"{_HERE}.check:check", "Check the plugin in a folder."),
     "entry": (f"{_HERE}.entry:entry", "Print the registry entry of a plugin as JSON."),

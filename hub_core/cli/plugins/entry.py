@@ -22,7 +22,8 @@ from hub_core.cli.output import echo_json
 def entry(place: Path, url: str, subdirectory: str, no_facts: bool) -> None:
     """Print the registry entry of a plugin as JSON: of its folder, or of its wheel.
 
-    Nothing is installed. Its code is run, to describe its methods and to measure them.
+    Nothing is installed. Its code is run, to describe its methods and to measure them, each with
+    its default options.
     """
     from hub_core.scaffold.entry import entry_of
 
