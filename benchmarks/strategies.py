@@ -112,9 +112,9 @@ def each(names: Sequence[str], name: str, count: int, epochs: int) -> Jobs:
             yield f"each {strategy}", job_of(strategy, sets, count, 0, epochs)
 
 
-def main_ones(seeds: int, count: int, epochs: int) -> Jobs:
-    """Yield the main methods on all sets, seed by seed."""
-    for seed, name in itertools.product(range(seeds), CHOICES["main"]):
+def main_ones(methods: Sequence[str], seeds: int, count: int, epochs: int) -> Jobs:
+    """Yield main methods on all sets, seed by seed."""
+    for seed, name in itertools.product(range(seeds), methods):
         if name in CHOICES["several_tasks"]:
             yield f"main {name} all {seed}", job_of(name, SETS, count, seed, epochs)
             continue
@@ -237,6 +237,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="each once, on 300 movie sentences")
     parser.add_argument("--parts", nargs="+", choices=("each", "main", "few"),
                         default=["each", "main", "few"])  # fmt: skip
+    parser.add_argument("--methods", nargs="+", help="only these; default: all")
     parser.add_argument("--seeds", type=int, default=3, help="of the main ones")
     parser.add_argument("--workers", type=int, default=2, help="runs at once")
     parser.add_argument("--seconds", type=float, default=0, help="begin no run after that long")
@@ -264,15 +265,17 @@ def main() -> None:
 
 def run_parts(results: Results, options: argparse.Namespace) -> None:
     """Measure what is missing of the chosen parts."""
+    names = [name for name in every_strategy() if name in (options.methods or [name])]
     if options.quick:
-        results.measure_all(each(every_strategy(), "movies", 300, 1))
+        results.measure_all(each(names, "movies", 300, 1))
         return
     if "each" in options.parts:
-        results.measure_all(each(every_strategy(), "sst2", 2000, 2))
+        results.measure_all(each(names, "sst2", 2000, 2))
     if "few" in options.parts:
         results.measure_all(few(5))
     if "main" in options.parts:
-        results.measure_all(main_ones(options.seeds, 4000, 2))
+        methods = [name for name in CHOICES["main"] if name in (options.methods or CHOICES["main"])]
+        results.measure_all(main_ones(methods, options.seeds, 4000, 2))
 
 
 def points_of(results: Results) -> dict[str, list[tuple[str, int, float]]]:

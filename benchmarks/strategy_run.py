@@ -2,8 +2,8 @@
 
     python benchmarks/strategy_run.py '{"strategies": ["lora"], "sets": ["sst2"], ...}'
 
-Data are JSON lines in ``$HUB_SHARED/data/NAME``, but for ``movies``, which is in ``examples``. Every
-run keeps its best epoch on validation, if it has validation data, and is measured on test.
+Data are JSON lines in ``$HUB_SHARED/data/NAME``, but for ``movies``, which is in ``examples``.
+Every run keeps its best epoch on validation, if it has validation data, and is measured on test.
 """
 
 from __future__ import annotations
