@@ -17,7 +17,7 @@ CORE = Path(hub_core.__file__).parent
 PLUGINS = CORE.parent / "plugins"
 
 FLOORS = [
-    {"errors", "declare", "options", "figures", "tomltext"},
+    {"errors", "declare", "deprecation", "options", "figures", "tomltext"},
     {"spec", "catalog", "recipe", "identity", "manifest", "predictions", "tables", "locks",
      "cachefiles", "notes", "folders", "recorded", "inert", "scan", "readers", "adapter_config",
      "remote", "card", "registry", "available", "scaffold",
@@ -26,8 +26,8 @@ FLOORS = [
     {"batch", "wrapper", "between", "model", "part", "gradients", "library"},
     {"modes", "devices", "data", "state", "build", "timeline", "training", "evaluate", "artifact",
      "proof", "loading", "runs", "tasks", "tracking", "jobs", "survey", "lengths", "balance",
-     "rows", "sketch", "fresh", "features", "prefix", "memory", "optimizing", "order", "interrupts",
-     "origin", "start", "claims", "publishing"},
+     "rows", "explain", "sketch", "fresh", "features", "prefix", "memory", "optimizing", "order", "interrupts",
+     "origin", "start", "claims", "publishing", "sparse"},
     {"testing"},
     {"cli", "__main__"},
 ]  # fmt: skip
