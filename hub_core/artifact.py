@@ -3,7 +3,8 @@
 Two forms. ``delta``: the backbone is fetched, every tensor that is not an untouched part of it is
 filled in, then the parts finalize. ``whole``: where pre-trained weights were trained and the
 finished model is no larger, all of it is stored; it is filled into the empty architecture and no
-backbone is needed. One rule serves dense, pruned, shrunk and quantized models.
+backbone is needed. One rule serves dense, pruned, shrunk and quantized models; tensors that are
+mostly zeros are packed.
 """
 
 from __future__ import annotations
@@ -33,10 +34,13 @@ from hub_core.model import Example, tensors_of
 from hub_core.part import Portable
 from hub_core.proof import PROBE, PROBE_JSON, prove_in_fresh_process, write_probe
 from hub_core.recipe import Recipe
+from hub_core.sparse import packed
 from hub_core.state import load_tensors, save_tensors, split
 
 DELTA, WHOLE, STATE = "delta.safetensors", "whole.safetensors", "state.safetensors"
 PLAIN, ADAPTER = "model.safetensors", "adapter_model.safetensors"
+WORTHWHILE = 0.9
+"""Share of its bytes below which a model is packed, although the library could load it as is."""
 
 
 @dataclass(slots=True)
@@ -166,8 +170,9 @@ def _write_whole(
     backbone.save_config(folder)
     own = {name.removeprefix("backbone."): tensor for name, tensor in body.items()}
     exported = backbone.export(own)
-    if exported is None:
-        save_tensors(folder / WHOLE, body)
+    small = packed(body)
+    if exported is None or _bytes(small) < WORTHWHILE * _bytes(body):
+        save_tensors(folder / WHOLE, small)
         return {}
     save_tensors(folder / PLAIN, exported)
     theirs = {id(tensor): name for name, tensor in exported.items()}
@@ -293,7 +298,8 @@ def file_names(trained: Trained) -> list[str]:
             model.backbone.save_config(Path(scratch))
             names |= {path.name for path in Path(scratch).iterdir()}
         own = {name.removeprefix("backbone."): tensor for name, tensor in body.items()}
-        names.add(WHOLE if model.backbone.export(own) is None else PLAIN)
+        packs = _bytes(packed(body)) < WORTHWHILE * _bytes(body)
+        names.add(WHOLE if packs or model.backbone.export(own) is None else PLAIN)
     elif trained.portable is not None:
         names |= {ADAPTER, adapter_config.NAME}
     elif body:

@@ -27,6 +27,7 @@ from hub_core.proof import ELSEWHERE, PROBE, Check, compare
 from hub_core.readers import Given
 from hub_core.recorded import identity_of, recipe_of, tasks_of
 from hub_core.remote.found import find
+from hub_core.sparse import unpacked
 from hub_core.state import join, load_tensors
 from hub_core.training import fill
 
@@ -176,7 +177,7 @@ def read_tensors(folder: Path, content: Manifest) -> dict[str, Tensor]:
     for name in content.files:
         if not name.endswith(".safetensors") or name in skipped:
             continue
-        found = load_tensors(folder / name)
+        found = unpacked(load_tensors(folder / name))
         if name in content.renamed:
             theirs = {their: ours for ours, their in content.renamed[name].items()}
             found = {theirs.get(key, key): tensor for key, tensor in found.items()}
