@@ -9,11 +9,9 @@ mostly zeros are packed.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import platform
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,16 +24,16 @@ from torch import Tensor
 from hub_core import __version__, adapter_config, manifest, notes
 from hub_core.build import Blueprint, Built
 from hub_core.declare import Task
-from hub_core.errors import ArtifactError
+from hub_core.effects import START, Meter
 from hub_core.folders import new_folder, write_json
 from hub_core.identity import sha256_of
-from hub_core.manifest import BackboneEntry, Manifest, MethodEntry, TaskEntry
+from hub_core.manifest import BackboneEntry, EffectEntry, Manifest, MethodEntry, TaskEntry
 from hub_core.model import Example, tensors_of
 from hub_core.part import Portable
 from hub_core.proof import PROBE, PROBE_JSON, prove_in_fresh_process, write_probe
 from hub_core.recipe import Recipe
 from hub_core.sparse import packed
-from hub_core.state import load_tensors, save_tensors, split
+from hub_core.state import save_tensors, split
 
 DELTA, WHOLE, STATE = "delta.safetensors", "whole.safetensors", "state.safetensors"
 PLAIN, ADAPTER = "model.safetensors", "adapter_model.safetensors"
@@ -55,6 +53,8 @@ class Trained:
         chose_base: Whether pre-trained weights were ever chosen, by this run or one before it.
         portable: Another library's view of the trained form, if there is one.
         trained: How many parameters were ever chosen.
+        effects: What each compressor did.
+        alone: Whether the artifact must hold all of the model, so that no backbone is needed.
     """
 
     blueprint: Blueprint
@@ -64,16 +64,47 @@ class Trained:
     chose_base: bool
     portable: Portable | None
     trained: int
+    effects: Sequence[EffectEntry] = ()
+    alone: bool = False
 
 
-def finish(blueprint: Blueprint, built: Built, tasks: Sequence[Task], ever: Any) -> Trained:
-    """Take what was trained, then finalize the model."""
+def finish(
+    blueprint: Blueprint,
+    built: Built,
+    tasks: Sequence[Task],
+    ever: Any,
+    meter: Meter | None = None,
+    *,
+    alone: bool = False,
+) -> Trained:
+    """Take what was trained, then finalize the model.
+
+    Args:
+        blueprint: What was built.
+        built: The model.
+        tasks: Its tasks.
+        ever: The parameters that were ever chosen.
+        meter: Measures the model before the first compressor and after each.
+        alone: Whether all of the model is saved, whatever was trained.
+    """
     delta = {name: t.detach().clone() for name, t in built.delta(ever).items()}
     chose_base = bool(built.touched) or any(parameter in built.base for parameter in ever)
     portable = None if chose_base else _portable(built, delta)
     trained = sum(parameter.numel() for parameter in ever)
-    built.finalize()
-    return Trained(blueprint, built, tasks, delta, chose_base, portable, trained)
+    effects = _finalize(blueprint, built, meter)
+    return Trained(blueprint, built, tasks, delta, chose_base, portable, trained, effects, alone)
+
+
+def _finalize(blueprint: Blueprint, built: Built, meter: Meter | None) -> Sequence[EffectEntry]:
+    """Finalize the model; return what each compressor did to it."""
+    last = [p.provided.method.name for p in blueprint.parts if p.provided.kind == "compressor"]
+    if meter is None or not last:
+        built.finalize()
+        return ()
+    names, first = [START, *last], len(blueprint.parts) - len(last)
+    built.finalize(lambda number: meter.take(names[number - first]) if number >= first else None)
+    meter.take(names[-1])
+    return meter.entries
 
 
 def _portable(built: Built, delta: Mapping[str, Tensor]) -> Portable | None:
@@ -137,7 +168,7 @@ def save(
 
 def _form(trained: Trained, served: Mapping[str, Tensor]) -> str:
     smaller = _bytes(served) <= _bytes(trained.delta)
-    return "whole" if trained.chose_base and smaller else "delta"
+    return "whole" if trained.alone or (trained.chose_base and smaller) else "delta"
 
 
 def _write_model(trained: Trained, folder: Path, record: Record) -> Manifest:
@@ -233,6 +264,7 @@ def _describe(
         renamed=renamed,
         parameters={"trained": trained.trained, "total": sum(p.numel() for p in built.names)},
         report=report,
+        effects=list(trained.effects),
         history=[_finite(entry) for entry in record.history],
         seconds=round(record.seconds, 3),
         environment=_environment(),
@@ -309,53 +341,3 @@ def file_names(trained: Trained) -> list[str]:
 
 def _bytes(tensors: Mapping[str, Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-
-
-# -- one task of several
-
-
-def extract(folder: str | Path, task: str, out: str | Path) -> Manifest:
-    """Write an artifact with one task of a trained one; only files are touched, no model.
-
-    Raises:
-        ArtifactError: There is no such task, or ``out`` exists.
-    """
-    folder, target = Path(folder), Path(out)
-    if target.exists():
-        raise ArtifactError(f"{target} exists already", hint="choose another folder")
-    content = manifest.read(folder)
-    manifest.check_files(folder, content)
-    if task not in content.tasks:
-        raise ArtifactError(f"{folder} has no task '{task}'", hint=f"it has {list(content.tasks)}")
-    gone = [f"head.{name}.safetensors" for name in content.tasks if name != task]
-    with new_folder(target) as partial:
-        for name in content.files:
-            if name not in (*gone, PROBE, PROBE_JSON):
-                shutil.copyfile(folder / name, partial / name)
-        probes = json.loads((folder / PROBE_JSON).read_text("utf-8"))
-        write_json(partial / PROBE_JSON, {task: probes[task]})
-        scores = load_tensors(folder / PROBE)[f"scores.{task}"]
-        save_tensors(partial / PROBE, {f"scores.{task}": scores})
-        own = tuple(f"heads.{name}." for name in content.tasks if name != task)
-        recipe = {**content.recipe, "tasks": {task: content.recipe["tasks"][task]}}
-        content = content.model_copy(
-            update={
-                "recipe": recipe,
-                "tasks": {task: content.tasks[task]},
-                "history": [_of_task(entry, task) for entry in content.history],
-                "tensors": [name for name in content.tensors if not name.startswith(own)],
-                "files": manifest.describe_files(partial),
-                "lineage": [*content.lineage, {"step": "extract", "task": task}],
-            }
-        )
-        manifest.write(partial, content)
-        manifest.read(partial)
-    return content
-
-
-def _of_task(entry: Mapping[str, Any], task: str) -> dict[str, Any]:
-    """Return an epoch of the history without the validation of other tasks."""
-    validation = entry.get("validation")
-    if not isinstance(validation, Mapping):
-        return dict(entry)
-    return {**entry, "validation": {task: validation.get(task, {})}}

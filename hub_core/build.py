@@ -220,10 +220,15 @@ class Built:
                 if part not in self.decided:
                     part.observe(self.model, ctx)
 
-    def finalize(self) -> None:
-        """Turn the trained model into the served one, and check that it is plain."""
-        for part, ctx in zip(self.parts, self.contexts, strict=True):
+    def finalize(self, before: Callable[[int], None] = lambda _: None) -> None:
+        """Turn the trained model into the served one, and check that it is plain.
+
+        Args:
+            before: Told the number of each part when its turn comes.
+        """
+        for number, (part, ctx) in enumerate(zip(self.parts, self.contexts, strict=True)):
             with torch.no_grad():
+                before(number)
                 part.finalize(self.model, ctx)
         for name, module in self.model.named_modules():
             if parametrize.is_parametrized(module):

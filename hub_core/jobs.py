@@ -18,6 +18,7 @@ from hub_core.build import Blueprint, Built, assemble, plan
 from hub_core.catalog import Catalog, installed
 from hub_core.data import TaskData
 from hub_core.devices import choose_device, choose_threads
+from hub_core.effects import Meter
 from hub_core.errors import ArtifactError, DataError, RecipeError, TrainingError
 from hub_core.evaluate import Predictor
 from hub_core.interrupts import deferred
@@ -100,16 +101,18 @@ def train(
     recipe = recipe_of(recipe) if begun is None else begun.recipe
     target = None if out is None else Path(out)
     if target is not None:
-        _check_target(target, overwrite)
+        check_target(target, overwrite)
     tracking.check(recipe.training.tracker, saved=target is not None)
     choose_threads(recipe.training.threads)
-    ctx = Context(device=choose_device(recipe.training.device), load=_load)
+    ctx = Context(
+        device=choose_device(recipe.training.device), load=_load, metric=recipe.training.metric
+    )
     if begun is None:
         blueprint = plan(recipe, catalog, ctx)
-        found = read_data(blueprint, data, _room_beside(target))
+        found = read_data(blueprint, data, room_beside(target))
     else:
-        blueprint, found, ctx = begun.plan(ctx, data, _room_beside(target))
-    _tell_data(found, report)
+        blueprint, found, ctx = begun.plan(ctx, data, room_beside(target))
+    tell_data(found, report)
     key = None if begun is None else begun.origin.key()
     work = None
     if target is not None:
@@ -142,7 +145,7 @@ def _train(
     if begun is not None:
         begun.fill_heads(built)
         report("start", {"from": begun.origin.name, "way": begun.way})
-    watched = _watched_rows(built, found)
+    watched = watched_rows(built, found)
     for part_ctx in built.contexts:
         part_ctx.batches = lambda n: calibration(built, rows, n)
         part_ctx.validation = lambda n: calibration(built, watched, n)
@@ -156,7 +159,8 @@ def _train(
     with deferred() if work is not None else nullcontext(loop.interrupted) as loop.interrupted:
         progress = loop.run()
     seconds = time.perf_counter() - started + (0.0 if saved is None else saved["seconds"])
-    trained = artifact.finish(blueprint, built, tasks, loop.plan.ever)
+    meter = Meter(built.model, watched or rows, validation_of(built, found, watched))
+    trained = artifact.finish(blueprint, built, tasks, loop.plan.ever, meter)
     metrics, judged = {}, {}
     for name, task_data in found.items():
         metrics[name], judged[name] = evaluate.held_out(
@@ -167,9 +171,9 @@ def _train(
     content = None
     if target is not None:
         lineage = () if begun is None else begun.lineage(found)
-        entries = _entries(found, metrics, built.model)
-        record = artifact.Record(entries, seconds, lineage, _history(progress))
-        probes = {name: _probe(task_data) for name, task_data in found.items()}
+        told = entries(found, metrics, built.model)
+        record = artifact.Record(told, seconds, lineage, _history(progress))
+        probes = {name: probe(task_data) for name, task_data in found.items()}
         report("saving", {"folder": str(target), "prove": prove})
         assert work is not None
         predictions.forget(work.folder)
@@ -191,7 +195,8 @@ def recipe_of(recipe: Recipe | Mapping[str, Any] | str | Path | None) -> Recipe:
     return parse(recipe)
 
 
-def _check_target(target: Path, overwrite: bool) -> None:
+def check_target(target: Path, overwrite: bool) -> None:
+    """Refuse a folder that is something else, or an artifact that is not to be replaced."""
     if not target.exists():
         return
     if not target.is_dir() or (any(target.iterdir()) and not (target / "hub.json").is_file()):
@@ -205,7 +210,7 @@ def _check_target(target: Path, overwrite: bool) -> None:
         )
 
 
-def _room_beside(target: Path | None) -> Path | None:
+def room_beside(target: Path | None) -> Path | None:
     """Return the folder for data that do not fit into memory: near the artifact, not in /tmp."""
     if target is None:
         return None
@@ -216,7 +221,8 @@ def _load(reference: str) -> Predictor:
     return loading.load(reference)
 
 
-def _tell_data(found: Mapping[str, TaskData], report: Report) -> None:
+def tell_data(found: Mapping[str, TaskData], report: Report) -> None:
+    """Report the labels of every task and how many examples its splits have."""
     for name, task_data in found.items():
         sizes = {split: len(examples) for split, examples in task_data.splits.items()}
         report("data", {"task": name, "labels": list(task_data.task.labels), **sizes})
@@ -267,13 +273,29 @@ def calibration(built: Built, rows: Mapping[str, Sequence[Row]], most: int) -> l
 # -- the loop
 
 
-def _watched_rows(built: Built, found: Mapping[str, TaskData]) -> dict[str, Sequence[Row]]:
+def watched_rows(built: Built, found: Mapping[str, TaskData]) -> dict[str, Sequence[Row]]:
     """Return the validation rows of every task that has some."""
     return {
         name: rows_of(built.model.head(name), examples, built.model.backbone)
         for name, task_data in found.items()
         if (examples := task_data.splits["validation"])
     }
+
+
+def validation_of(
+    built: Built, found: Mapping[str, TaskData], watched: Mapping[str, Sequence[Row]]
+) -> Callable[[], Metrics] | None:
+    """Return what measures all tasks on their validation rows, or None where there are none."""
+
+    def validate() -> Metrics:
+        metrics = {}
+        for name, own in watched.items():
+            predictions = evaluate.predict_rows(built.model, name, own)
+            examples = found[name].splits["validation"]
+            metrics[name] = built.model.head(name).metrics(predictions, examples)
+        return metrics
+
+    return validate if watched else None
 
 
 def _loop(
@@ -285,14 +307,6 @@ def _loop(
     work: Run | None,
     report: Report,
 ) -> Loop:
-    def validate() -> Metrics:
-        metrics = {}
-        for name, own in watched.items():
-            predictions = evaluate.predict_rows(built.model, name, own)
-            examples = found[name].splits["validation"]
-            metrics[name] = built.model.head(name).metrics(predictions, examples)
-        return metrics
-
     def score(metrics: Metrics) -> float:
         return sum(_watched(built, n, m, recipe) for n, m in metrics.items()) / len(metrics)
 
@@ -305,7 +319,7 @@ def _loop(
         built,
         rows,
         recipe.training,
-        validate=validate if watched else None,
+        validate=validation_of(built, found, watched),
         score=score,
         report=tell,
         checkpoint=None if work is None else work.save,
@@ -344,7 +358,8 @@ def _tell_plan(built: Built, plan: Plan, report: Report) -> None:
     report("plan", {"steps": plan.steps, "trained": trained, "total": total})
 
 
-def _entries(found: Mapping[str, TaskData], metrics: Any, model: TaskModel) -> dict[str, TaskEntry]:
+def entries(found: Mapping[str, TaskData], metrics: Any, model: TaskModel) -> dict[str, TaskEntry]:
+    """Return what ``hub.json`` says of every task."""
     return {
         name: TaskEntry(
             labels=list(task_data.task.labels),
@@ -358,7 +373,7 @@ def _entries(found: Mapping[str, TaskData], metrics: Any, model: TaskModel) -> d
     }
 
 
-def _probe(task_data: TaskData) -> list[Example]:
+def probe(task_data: TaskData) -> list[Example]:
     """Return a few examples without their targets: inputs, and nothing to learn from."""
     for split in ("test", "validation", "train"):
         if examples := task_data.splits[split]:

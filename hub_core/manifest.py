@@ -70,6 +70,22 @@ class TaskEntry(_Entry):
     facts: dict[str, str] = Field(default_factory=dict)
 
 
+class EffectEntry(_Entry):
+    """A model before its compressors (``trained``), or after one of them.
+
+    ``bytes`` is what its tensors take in a file, ``memory`` what they take when it is loaded.
+    ``latency`` is in seconds for one example, ``throughput`` in examples a second of a batch, both
+    0 where nothing was timed; ``metrics`` are of validation, by task.
+    """
+
+    step: str
+    bytes: int = Field(ge=0)
+    memory: int = Field(ge=0)
+    latency: float = Field(default=0.0, ge=0)
+    throughput: float = Field(default=0.0, ge=0)
+    metrics: dict[str, dict[str, float]] = Field(default_factory=dict)
+
+
 class Proof(_Entry):
     """What the saving machine measured when a fresh process loaded the artifact.
 
@@ -101,6 +117,7 @@ class Manifest(_Entry):
     proof: Proof | None = None
     parameters: dict[str, int] = Field(default_factory=dict)
     report: dict[str, float] = Field(default_factory=dict)
+    effects: list[EffectEntry] = Field(default_factory=list)
     history: list[dict[str, Any]] = Field(default_factory=list)
     seconds: float = 0.0
     environment: dict[str, str] = Field(default_factory=dict)

@@ -63,6 +63,7 @@ class Context:
             validation data.
         load: ``load(reference)`` gives a trained artifact, such as a teacher.
         log: ``log(name, value)`` puts a figure into the training log.
+        metric: The metric that the best checkpoint is chosen by; empty for each head's own.
         empty: For backbones: build the architecture without reading weights.
         folder: For backbones: the artifact that holds configuration and tokenizer.
         identity: For backbones: the identity that must be found.
@@ -79,6 +80,7 @@ class Context:
     validation: Callable[[int], list[Batch]] = _no_batches
     load: Callable[[str], Predictor] = _no_loading
     log: Callable[[str, float], None] = _nothing
+    metric: str = ""
     empty: bool = False
     folder: Path | None = None
     identity: Identity | None = None
@@ -91,6 +93,11 @@ class ParameterOptions:
 
     scale: float = 1.0
     weight_decay: float | None = None
+
+    def then(self, other: ParameterOptions) -> ParameterOptions:
+        """Return both together: factors multiply, and the other's weight decay counts if set."""
+        decay = self.weight_decay if other.weight_decay is None else other.weight_decay
+        return ParameterOptions(self.scale * other.scale, decay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +146,14 @@ class Part:
         learning_rate_hint: The base rate to use where the recipe gives none.
         changes_body: Whether the backbone's function changes although none of its parameters is
             chosen, such as by masks or observers during training.
+        needs_training: For compressors: whether it takes effect in training alone.
         forgets: Whether what the optimizer knows of a parameter is dropped when it stops training.
     """
 
     narrows: ClassVar[bool] = False
     learning_rate_hint: ClassVar[float | None] = None
     changes_body: ClassVar[bool] = False
+    needs_training: bool = False
     forgets: bool = False
 
     def __init__(self, options: Any) -> None:
@@ -187,11 +196,14 @@ class Part:
         return None
 
     def optimizer_options(self, model: TaskModel) -> Mapping[nn.Parameter, ParameterOptions]:
-        """Return options for some parameters."""
+        """Return options for some parameters; factors of several parts multiply."""
         return {}
 
     def optimizer(self, groups: list[dict[str, Any]], ctx: Context) -> torch.optim.Optimizer | None:
-        """Return an optimizer over the groups; its part removes ``free-optimizer``."""
+        """Return an optimizer over the groups, or None; a part with one removes ``free-optimizer``.
+
+        The groups hold all that ever trains, each with its ``scale`` and ``weight_decay``.
+        """
         return None
 
     def next_task(self, tasks: Sequence[str], clock: Clock) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 from hub_core import artifact, tracking
 from hub_core.build import assemble, plan
 from hub_core.catalog import installed
-from hub_core.jobs import recipe_of, training_rows
+from hub_core.jobs import calibration, recipe_of, training_rows
 from hub_core.origin import Origin
 from hub_core.part import Context
 from hub_core.recipe import Recipe
@@ -74,6 +74,10 @@ def dry_run(
     rows = training_rows(built, found, lambda *_: None)
     if begun is not None:
         begun.fill_heads(built)
+    for part_ctx in built.contexts:
+        part_ctx.batches = lambda count: calibration(built, rows, count)
+        part_ctx.validation = part_ctx.batches
+    built.observe()
     loop = Loop(built, rows, recipe.training)
     planned = loop.plan
     trained = artifact.finish(blueprint, built, tasks, planned.ever)

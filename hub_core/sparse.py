@@ -50,7 +50,7 @@ def _pack(name: str, tensor: Tensor) -> dict[str, Tensor]:
     if tensor.numel() < SMALLEST or tensor.dtype == torch.bool:
         return {name: tensor}
     own = tensor.flatten().view(torch.uint8).reshape(tensor.numel(), -1)  # (N, bytes)
-    there = own.any(1)  # -0.0 is no zero: its sign is a bit
+    there = (own != 0).any(1)  # -0.0 is no zero: its sign is a bit
     places = torch.from_numpy(np.packbits(there.numpy()))
     values, shape = tensor.flatten()[there], torch.tensor(tensor.shape, dtype=torch.int64)
     return {name + PLACES: places, name + VALUES: values, name + SHAPE: shape}

@@ -78,12 +78,21 @@ class Start:
         Raises:
             HubError: Whatever is wrong with recipe or data, or does not fit the artifact.
         """
-        ctx = replace(ctx, identity=identity_of(self.origin.content), place=self._place)
-        blueprint = plan(self.recipe, self.catalog, ctx)
-        self.origin.check(blueprint, self.catalog)
+        blueprint, ctx = self.plan_without_data(ctx)
         self._warn_of_its_rate(blueprint)
         found = read_data(blueprint, data, folder, extend=not self.origin.new_head)
         return self.origin.check_labels(blueprint, found), found, ctx
+
+    def plan_without_data(self, ctx: Context) -> tuple[Blueprint, Context]:
+        """Resolve and check the recipe; return the context in which the backbone is found.
+
+        Raises:
+            HubError: Whatever is wrong with the recipe, or does not fit the artifact.
+        """
+        ctx = replace(ctx, identity=identity_of(self.origin.content), place=self._place)
+        blueprint = plan(self.recipe, self.catalog, ctx)
+        self.origin.check(blueprint, self.catalog)
+        return blueprint, ctx
 
     def _warn_of_its_rate(self, blueprint: Blueprint) -> None:
         """Tell where a learning rate that was chosen for other strategies is taken over."""

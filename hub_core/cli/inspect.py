@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hub_core.cli.effects import effects_table
 from hub_core.cli.fetching import place_argument
 from hub_core.cli.options import json_flag
 from hub_core.cli.output import difference, echo_json, figures, reported, table
@@ -108,11 +109,13 @@ def _sections(manifest: Manifest, here: Sequence[str]) -> list[str]:
     ]
     splits = [row for name, task in manifest.tasks.items() for row in _splits(name, task)]
     files = [(name, size(file.size), file.sha256[:16]) for name, file in manifest.files.items()]
+    effects = effects_table(manifest.effects)
     lineage = [row for step in manifest.lineage for row in _step(step)]
     return [
         table(_facts(manifest)),
         table(methods, ("kind", "method", "trained with", "here")),
         table(splits, ("task", "split", "n", "metrics")),
+        *([effects] if effects else []),
         table(files, ("file", "size", "sha256")),
         *([table(lineage, ("lineage", "of", "what it was"))] if lineage else []),
     ]

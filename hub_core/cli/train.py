@@ -80,9 +80,10 @@ def train(
     if as_json:
         from hub_core.cli.output import echo_json
 
-        echo_json(_as_json(result, out))
+        echo_json(as_data(result, out))
     else:
-        click.echo(_summary(result, out))
+        _tell_effects(result)
+        click.echo(summary(result, out))
         _say_what_next(out, result, quiet=quiet)
 
 
@@ -146,7 +147,8 @@ def _interrupted(out: Path) -> NoReturn:
 # -- results
 
 
-def _as_json(result: Result, out: Path) -> dict[str, Any]:
+def as_data(result: Result, out: Path) -> dict[str, Any]:
+    """Return what came out of a run, for programs."""
     manifest = result.manifest
     assert manifest is not None
     return {
@@ -158,11 +160,20 @@ def _as_json(result: Result, out: Path) -> dict[str, Any]:
         "seconds": result.seconds,
         "proof": None if manifest.proof is None else manifest.proof.model_dump(),
         "report": manifest.report,
+        "effects": [effect.model_dump() for effect in manifest.effects],
         "history": list(result.history),
     }
 
 
-def _summary(result: Result, out: Path) -> str:
+def _tell_effects(result: Result) -> None:
+    from hub_core.cli.effects import effects_table
+
+    assert result.manifest is not None
+    if shown := effects_table(result.manifest.effects):
+        click.echo(shown + "\n")
+
+
+def summary(result: Result, out: Path) -> str:
     """Return the short table that ends a run."""
     from hub_core.cli.output import difference, figures, reported, table
     from hub_core.figures import share, size
