@@ -21,8 +21,9 @@ def optimizer_of(
 ) -> torch.optim.Optimizer:
     """Return the optimizer that a part brings, else AdamW, over all that is ever chosen."""
     groups = groups_of(built, ever, settings)
-    for part, ctx in zip(built.parts, built.contexts, strict=True):
-        if own := part.optimizer(groups, ctx):
+    asked = [p.optimizer(groups, ctx) for p, ctx in zip(built.parts, built.contexts, strict=True)]
+    for own in asked:  # all are asked: they see what trains, and at what share of the rate
+        if own is not None:
             return own
     return torch.optim.AdamW(groups, lr=0.0, fused=device.type in ("cpu", "cuda"))
 
@@ -31,7 +32,8 @@ def groups_of(built: Built, ever: Chosen, settings: Training) -> list[dict[str, 
     """Return parameter groups over all that is ever chosen, in the order of the names."""
     own: dict[nn.Parameter, ParameterOptions] = {}
     for part in built.parts:
-        own.update(part.optimizer_options(built.model))
+        for parameter, options in part.optimizer_options(built.model).items():
+            own[parameter] = own.get(parameter, ParameterOptions()).then(options)
     named = [(p, name) for p, name in built.names.items() if p in ever]
 
     def key(item: tuple[nn.Parameter, str]) -> tuple[float, float]:

@@ -62,7 +62,7 @@ class Context:
         validation: ``validation(n)`` gives up to n validation batches; none where there are no
             validation data.
         load: ``load(reference)`` gives a trained artifact, such as a teacher.
-        log: ``log(name, value)`` puts a figure into the training log.
+        log: ``log(name, value)`` puts a figure into the log's entry of the epoch.
         metric: The metric that the best checkpoint is chosen by; empty for each head's own.
         empty: For backbones: build the architecture without reading weights.
         folder: For backbones: the artifact that holds configuration and tokenizer.

@@ -63,13 +63,14 @@ class Best:
 
 @dataclass(slots=True)
 class Progress:
-    """What a run has done: total steps, the losses of this epoch, the best, the history."""
+    """What a run has done: total steps, this epoch's losses and logged figures, best, history."""
 
     total: int = 0
     best: Best = field(default_factory=Best)
     history: list[dict[str, Any]] = field(default_factory=list)
     stale: int = 0
     losses: list[float] = field(default_factory=list)
+    logged: dict[str, float] = field(default_factory=dict)
 
 
 Report = Callable[[str, Mapping[str, Any]], None]
@@ -121,9 +122,9 @@ class Loop:
         self.device = device
         self.order = Order(rows, settings, self.parts)
         self.plan = plan_run(built, settings.epochs, self.order.epoch_steps)
-        for ctx in built.contexts:
-            ctx.steps = self.plan.steps
         self.progress = Progress()
+        for ctx in built.contexts:
+            ctx.steps, ctx.log = self.plan.steps, self._log
         self.optimizer = optimizer_of(built, self.plan.ever, settings, device)
         kept_as = torch.bfloat16 if precision == "bf16" else torch.float32
         self._depths: dict[int, int] | None = None
@@ -310,8 +311,14 @@ class Loop:
                 part.on_evaluation(self.model, flat, clock)
             for part in reversed(self.parts):
                 part.after_evaluation(self.model, clock)
+        if self.progress.logged:
+            entry["logged"], self.progress.logged = self.progress.logged, {}
         self.progress.history.append(entry)
         self.report("epoch", entry)
+
+    def _log(self, name: str, value: float) -> None:
+        """Take a part's figure into the entry of this epoch; the last one of a name counts."""
+        self.progress.logged[name] = float(value)
 
     def _tell_parts_of_evaluation(self) -> None:
         clock = self.plan.moment(self.progress.total - 1).clock
@@ -343,6 +350,7 @@ class Loop:
             "history": progress.history,
             "stale": progress.stale,
             "losses": progress.losses,
+            "logged": progress.logged,
             "best": {"score": best.score if best.states or best.tensors else None,
                      "epoch": best.epoch, "tensors": best.tensors, "states": best.states},
             "tensors": self.built.delta(self.plan.ever),
@@ -362,6 +370,7 @@ class Loop:
             list(state["history"]),
             state["stale"],
             list(state["losses"]),
+            dict(state.get("logged", {})),
         )
         fill(self.model, state["tensors"])
         self.optimizer.load_state_dict(state["optimizer"])

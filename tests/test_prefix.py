@@ -67,7 +67,8 @@ def test_kept_features_give_the_losses_of_computed_ones(models, depths, family, 
     plain, second = trained(backbone, [strategy], cache_limit=0)
     assert depths == [depth]
     assert cached == pytest.approx(plain, abs=2e-5)
-    assert first.metrics == second.metrics
+    for split, metrics in second.metrics["main"].items():
+        assert first.metrics["main"][split] == pytest.approx(metrics, abs=1e-4)
 
 
 def test_bf16_features_give_about_the_same_losses(models):

@@ -48,6 +48,7 @@ class Spy(Part):
     value = None
     forgets = property(lambda part: "forgets" in TOLD)
     observe, step_tasks, on_backward = _told("observe"), _told("step_tasks"), _told("on_backward")
+    prepare = _told("prepare")
     before_evaluation, optimizer = _told("before_evaluation"), _told("optimizer")
     after_evaluation = _told("after_evaluation")
     stages, examples, select = _told("stages"), _told("examples"), _told("select")
@@ -583,7 +584,7 @@ def test_an_unknown_metric_is_told_with_those_that_there_are():
     with pytest.raises(TrainingError) as caught:
         run(WATCHED, strategies=["head-only"], metric="f1")
     assert caught.value.message == "task main has no metric 'f1'"
-    assert caught.value.hint == "it has accuracy, macro_f1, matthews"
+    assert caught.value.hint == "it has accuracy, macro_f1, matthews, calibration_error"
 
 
 # -- what is noisy
@@ -1000,3 +1001,17 @@ def test_a_head_that_reads_layers_gets_what_enters_the_first_and_what_each_gives
     told["observe"] = look
     run(strategies=["own-spy"], epochs=1)
     assert seen == [(3, True), True]
+
+
+def test_what_parts_log_is_in_the_entry_of_its_epoch(told):
+    told["prepare"] = lambda part, model, ctx: setattr(part, "ctx", ctx)
+
+    def log(part, model, clock):
+        part.ctx.log("own.step", clock.step)
+
+    told["on_step_end"] = log
+    result, _ = run(strategies=["own-spy"], epochs=2)
+    assert [entry["logged"] for entry in result.history] == [{"own.step": 3.0}, {"own.step": 7.0}]
+    told.pop("on_step_end")
+    result, _ = run(strategies=["own-spy"], epochs=1)
+    assert "logged" not in result.history[0]

@@ -63,6 +63,7 @@ def continued(count=96, seed=4):
 
 DATA = {
     "classification": labelled,
+    "attention-classification": labelled,
     "multi-label": several,
     "regression": scored,
     "toy-tags": tagged,

@@ -1,3 +1,3 @@
-"""The basic tuning strategies for hub-core: full, head-only, encoder-only, top-layers."""
+"""Which of the pre-trained weights train: the basic tuning strategies for hub-core."""
 
 __version__ = "0.1.0"

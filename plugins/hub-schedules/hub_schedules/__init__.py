@@ -1,3 +1,3 @@
-"""Part of the weights at a time for hub-core: unfreezing, sampled layers, masks, projected gradients."""
+"""Part of the weights at a time: layers in turn, masks and projected gradients for hub-core."""
 
 __version__ = "0.1.0"
