@@ -15,6 +15,10 @@ Example = Mapping[str, Any]
 Prediction = Mapping[str, Any]
 """What a head predicts for one example, ready for JSON."""
 
+Words = list[tuple[int, int, int] | None]
+"""For each position its word: number of the text, first character, the one after its last; or None
+for what is no text, such as a separator. Positions of one word have the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

@@ -42,6 +42,7 @@ TAGS: Mapping[str, str] = {
     "head-weights": "the head has weights of its own to train",
     "linear-output": "the head ends in one linear layer over one vector per example",
     "one-label": "the head predicts one label per example",
+    "shows-attention": "the head can show how much it attends to each position",
     "single-task": "the recipe has one task",
     "several-tasks": "the recipe has two tasks or more",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from hub_core.data import (
 from hub_core.declare import Task
 from hub_core.errors import DataError, near
 from hub_core.manifest import Manifest
-from hub_core.model import Example, Prediction, Row, TaskModel
+from hub_core.model import Batch, Example, Prediction, Row, TaskModel
 from hub_core.predictions import HELD_OUT, Judged
 from hub_core.rows import rows_of
 from hub_core.wording import shown
@@ -30,14 +30,22 @@ BATCH_TOKENS = 2048
 BATCH_EXAMPLES = 256
 
 
-def run(model: TaskModel, task: str, rows: Sequence[Row], *, precision: str = "fp32") -> list[Any]:
-    """Return what a task's head keeps of each row, in the rows' order.
+def run(
+    model: TaskModel,
+    task: str,
+    rows: Sequence[Row],
+    *,
+    precision: str = "fp32",
+    keep: Callable[[Batch], Sequence[Any]] | None = None,
+) -> list[Any]:
+    """Return what is kept of each row, in the rows' order.
 
     Args:
         model: The model.
         task: The task.
         rows: The rows.
         precision: ``bf16`` computes matrix products in bfloat16; else as the caller does.
+        keep: Returns what is kept of a batch's rows; by default what the task's head decodes.
     """
     head = model.head(task)
     device = next(model.parameters()).device
@@ -47,8 +55,8 @@ def run(model: TaskModel, task: str, rows: Sequence[Row], *, precision: str = "f
     with torch.inference_mode(), fast:
         for numbers in batch_numbers(rows, BATCH_TOKENS, BATCH_EXAMPLES):
             batch = head.collate(list(picked(rows, numbers)), model.backbone).to(device)
-            decoded = head.decode(model(batch).scores, batch, model)
-            kept.update(zip(numbers, decoded, strict=True))
+            found = keep(batch) if keep else head.decode(model(batch).scores, batch, model)
+            kept.update(zip(numbers, found, strict=True))
     return [kept[index] for index in range(len(rows))]
 
 
@@ -171,8 +179,18 @@ class Predictor:
         Raises:
             DataError: An input lacks what the head reads; rows are counted from 1.
         """
-        chosen = self.task(task)
-        head = self.model.head(chosen.name)
+        examples = self.given(inputs, task=task)
+        return predict(self.model, self.task(task).name, examples, precision=self.precision)
+
+    def given(
+        self, inputs: Sequence[str] | Sequence[Mapping[str, Any]], *, task: str = ""
+    ) -> Sequence[Example]:
+        """Return what ``predict`` takes as checked examples, without targets.
+
+        Raises:
+            DataError: An input lacks what the head reads; rows are counted from 1.
+        """
+        head = self.model.head(self.task(task).name)
         wanted = [column for column in head.reads(head.options) if not column.target]
         rows = _input_rows(inputs, [column.role for column in wanted])
         if not rows:
@@ -180,8 +198,7 @@ class Predictor:
         columns = list(dict.fromkeys(name for row in rows for name in row))
         table = Table("input", columns, rows)
         roles = {column.role: column.role for column in wanted if column.role in columns}
-        examples = examples_of(table, wanted, columns_of(table, wanted, roles), None)
-        return predict(self.model, chosen.name, examples, precision=self.precision)
+        return examples_of(table, wanted, columns_of(table, wanted, roles), None)
 
     def evaluate(
         self, data: Any, *, task: str = "", columns: Mapping[str, str] | None = None

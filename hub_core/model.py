@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from hub_core.batch import Batch as Batch
 from hub_core.batch import Encoded as Encoded
@@ -22,12 +21,13 @@ from hub_core.batch import Output as Output
 from hub_core.batch import Prediction as Prediction
 from hub_core.batch import Row as Row
 from hub_core.batch import Tokens as Tokens
+from hub_core.batch import Words as Words
 from hub_core.between import with_layers
 from hub_core.declare import Column, Layout, Task
 from hub_core.errors import IncompatibleError
 from hub_core.identity import Identity
 from hub_core.wrapper import Wrapper as Wrapper
-from hub_core.wrapper import chain_of, changed_by_folding, folds
+from hub_core.wrapper import chain_of, changed_by_folding, fold_in, folds, inside_of_what_stays
 
 if TYPE_CHECKING:
     from hub_core.part import Context
@@ -40,7 +40,7 @@ class Backbone(nn.Module):
         layout: Where things are; a part that removes layers replaces it.
         identity: Fingerprint of the weights as they were loaded.
         tags: What it can do; see ``hub_core.declare.TAGS``.
-        pooling: How heads should pool it by default: first, mean, max or last.
+        pooling: How heads should pool it by default: first, mean, max, last, or pooler for its own.
         fresh: Parameters that the checkpoint did not hold.
     """
 
@@ -94,6 +94,10 @@ class Backbone(nn.Module):
     def tokenize(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Tokens]:
         """Tokenize texts or pairs of texts, cut to the longest input."""
         raise NotImplementedError
+
+    def words(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Words]:
+        """Return the word of each position that ``tokenize`` gives; None where there is none."""
+        raise IncompatibleError("a backbone of this kind cannot tell which words its positions are")
 
     def collate(self, inputs: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, Tensor]:
         """Pad N inputs to their longest and return tensors (N, T)."""
@@ -209,6 +213,13 @@ class Head(nn.Module):
     def loss(self, scores: Tensor, batch: Batch) -> Tensor:
         """Return the loss of each row, (B,); apart from ``forward`` so that parts can wrap it."""
         raise NotImplementedError
+
+    def attention(self, encoded: Encoded, batch: Batch) -> Tensor | None:
+        """Return each position's weight, (B, hops, T), a hop's being 1 in all, padding's 0.
+
+        None where there is nothing to show; tag ``shows-attention``.
+        """
+        return None
 
     def vector(self, encoded: Encoded, batch: Batch) -> Tensor:
         """Return the vector of each row that ``output`` reads, (B, D); tag ``linear-output``."""
@@ -329,6 +340,7 @@ class TaskModel(nn.Module):
     def bake(self, path: str) -> nn.Linear:
         """Fold parametrizations, then wrappers, into the plain linear layer at a path.
 
+        A wrapper that ``stays`` is left around it, with what is around that.
         Exact up to rounding: parametrizations are applied first, because a library's merge into
         a parametrized weight writes to a temporary and is lost.
 
@@ -336,7 +348,7 @@ class TaskModel(nn.Module):
             IncompatibleError: A wrapper cannot be folded, or what would change is shared; nothing
                 is changed then.
         """
-        chain = chain_of(self.get_submodule(path))
+        holder, chain = inside_of_what_stays(chain_of(self.get_submodule(path)))
         linear = chain[-1]
         if not isinstance(linear, nn.Linear):
             raise IncompatibleError(f"{path} is no linear layer any more, nothing can be folded")
@@ -344,12 +356,11 @@ class TaskModel(nn.Module):
             if not folds(wrapper):
                 raise IncompatibleError(f"{path}: {type(wrapper).__name__} cannot be folded")
         self._refuse_shared(path, linear, wrapped=len(chain) > 1)
-        for name in list(getattr(linear, "parametrizations", ())):
-            parametrize.remove_parametrizations(linear, name, leave_parametrized=True)
-        for wrapper in reversed(chain[:-1]):
-            with torch.no_grad():
-                cast(Any, wrapper).fold(linear)
-        self._put(path, linear)
+        fold_in(chain[:-1], linear)
+        if holder is None:
+            self._put(path, linear)
+        else:
+            holder.base_layer = linear
         return linear
 
     def _refuse_shared(self, path: str, linear: nn.Linear, *, wrapped: bool) -> None:

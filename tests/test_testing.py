@@ -72,6 +72,7 @@ CAUGHT = [
     (H, "wants-targets", "test_every_example_has_its_rows", "with target None"),
     (H, "averages-losses", "test_every_row_has_its_own_loss", "one loss for each"),
     (H, "pools-padding", "test_every_row_has_its_own_loss", "padding must not count"),
+    (H, "shows-padding", "test_every_row_has_its_own_loss", "1 in all for each hop, and 0 on"),
     (H, "predicts-tensors", "test_every_example_has_its_prediction", "must be plain data"),
     (H, "predicts-too-few", "test_every_example_has_its_prediction", "7 predictions for 8"),
     (H, "has-no-such-metric", "test_every_example_has_its_prediction", "no finite numbers"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hub_core.cli.artifacts import given_by, opened
+from hub_core.cli.explaining import attention_of, echo_explained
 from hub_core.cli.fetching import download_flag, place_argument
 from hub_core.cli.options import given_flags, json_flag, place_flag, task_flags
 from hub_core.cli.output import echo_json, printable, table
@@ -19,6 +20,8 @@ from hub_core.sources import is_table
 
 if TYPE_CHECKING:
     from hub_core.evaluate import Predictor
+    from hub_core.explain import Explanation
+    from hub_core.model import Example
 
 
 @click.command()
@@ -40,6 +43,18 @@ if TYPE_CHECKING:
 )
 @given_flags
 @download_flag
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Mark the words by how much the head attends to them, if it can show it.",
+)
+@click.option(
+    "--explain-html",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the texts with their words shaded so as one HTML page.",
+)
 @json_flag
 def predict(
     place: str,
@@ -52,6 +67,8 @@ def predict(
     labels: tuple[str, ...],
     head_file: str,
     max_download: str | None,
+    explain: bool,
+    page: Path | None,
     as_json: bool,
 ) -> None:
     """Predict texts with an artifact.
@@ -59,6 +76,7 @@ def predict(
     Without TEXT and --file, a text is read from each line of standard input. With --json, a JSON
     object is printed on a line for each text.
     """
+    from hub_core import evaluate
     from hub_core.cli.flags import columns_of
 
     if texts and file:
@@ -69,12 +87,18 @@ def predict(
     given = given_by(labels, head_file)
     predictor = opened(place, backbone, precision, given=given, max_download=max_download)
     if file is not None and tabular:
-        inputs, predictions = _of_table(predictor, file, task, named)
+        inputs, examples = _of_table(predictor, file, task, named)
     else:
-        predictions = predictor.predict(inputs, task=task)
+        examples = predictor.given(inputs, task=task)
+    explained = _explained(predictor, examples, task) if explain or page else []
+    name, exact = predictor.task(task).name, predictor.precision
+    predictions = evaluate.predict(predictor.model, name, examples, precision=exact)
+    if page is not None:
+        _write_page(page, place, explained, predictions)
     if as_json:
-        for given, prediction in zip(inputs, predictions, strict=True):
-            echo_json({"input": given, **prediction}, indent=None)
+        _print_json(inputs, predictions, explained if explain else [])
+    elif explain:
+        _print_explained(predictions, explained)
     else:
         _print(inputs, predictions)
 
@@ -95,9 +119,9 @@ def _lines(file: Path | None) -> list[str]:
 
 def _of_table(
     predictor: Predictor, file: Path, name: str, columns: Mapping[str, str]
-) -> tuple[list[Any], list[Mapping[str, Any]]]:
-    """Return the inputs in a table, and their predictions; targets in it are not read."""
-    from hub_core import data, evaluate, tables
+) -> tuple[list[Any], Sequence[Example]]:
+    """Return the inputs in a table, and their examples; targets in it are not read."""
+    from hub_core import data, tables
 
     task = predictor.task(name)
     found = tables.read_table(str(file))
@@ -105,10 +129,49 @@ def _of_table(
     trained = {c.role: task.columns[c.role] for c in wanted if task.columns.get(c.role) in found[1]}
     names = data.columns_of(found, wanted, trained | dict(columns))
     examples = data.examples_of(found, wanted, names, None)
-    inputs = [next(iter(e.values())) if len(e) == 1 else e for e in examples]
-    return inputs, evaluate.predict(
-        predictor.model, task.name, examples, precision=predictor.precision
-    )
+    return [next(iter(e.values())) if len(e) == 1 else e for e in examples], examples
+
+
+def _explained(
+    predictor: Predictor, examples: Sequence[Example], task: str
+) -> Sequence[Explanation]:
+    from hub_core.explain import explain
+
+    return explain(predictor, examples, task=task)
+
+
+def _write_page(
+    path: Path,
+    place: str,
+    explained: Sequence[Explanation],
+    predictions: Sequence[Mapping[str, Any]],
+) -> None:
+    from hub_core.cli import explainpage, pages
+
+    text = explainpage.page(place, explained, list(map(_cells, predictions)))
+    pages.write(path, text, explainpage.COMMAND)
+    click.echo(f"Wrote {path}.", err=True)
+
+
+def _print_json(
+    inputs: Sequence[Any],
+    predictions: Sequence[Mapping[str, Any]],
+    explained: Sequence[Explanation],
+) -> None:
+    """Print an object for each input, with each word's weight where it is asked for."""
+    attention = [{"attention": attention_of(one)} for one in explained] or [{}] * len(inputs)
+    for given, prediction, more in zip(inputs, predictions, attention, strict=True):
+        echo_json({"input": given, **prediction, **more}, indent=None)
+
+
+def _print_explained(
+    predictions: Sequence[Mapping[str, Any]], explained: Sequence[Explanation]
+) -> None:
+    """Print what was predicted of each input, and under it the input with its words marked."""
+    lines = table(map(_cells, predictions)).splitlines()
+    for line, one in zip(lines, explained, strict=True):
+        click.echo(line)
+        echo_explained(one)
 
 
 def _print(inputs: Sequence[Any], predictions: Sequence[Mapping[str, Any]]) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hub_core.cli import pages
 from hub_core.cli.listing import (
     OPTION_HEADER,
     example_of,
@@ -19,30 +16,23 @@ from hub_core.cli.listing import (
     options_for,
     standing,
 )
+from hub_core.cli.pages import document
 from hub_core.declare import TAGS
-from hub_core.errors import HubError, PluginError
+from hub_core.errors import PluginError
 
 if TYPE_CHECKING:
     from hub_core.available import Available
 
-_MARK = '<meta name="generator" content="hub methods">'
+COMMAND = "hub methods"
 
 
 def page(methods: Sequence[Available]) -> str:
     """Return the whole page."""
-    script, style = _file("webpage.js"), _file("webpage.css")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{_MARK}\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>Methods for hub</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
+    body = (
         f"{_header(methods)}{''.join(map(_card, methods))}"
         '<p id="none" class="note" hidden>No method fits. Take a word or a filter away.</p>\n'
-        f"</main>\n<script>{script}</script>\n</body>\n</html>\n"
     )
+    return document(COMMAND, "Methods for hub", body, script="webpage.js")
 
 
 def write(path: Path, text: str) -> None:
@@ -51,27 +41,7 @@ def write(path: Path, text: str) -> None:
     Raises:
         HubError: Something else is there, or it cannot be written.
     """
-    try:
-        if path.exists() and _MARK not in path.read_text("utf-8", errors="replace")[:500]:
-            raise HubError(
-                f"{path} exists already, and is no page of 'hub methods'",
-                hint="choose another name",
-            )
-        partial = path.with_name(f".{path.name}.partial")
-        try:
-            partial.write_text(text, encoding="utf-8", errors="replace")
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise HubError(
-            f"{path} cannot be written: {error.strerror}", hint="choose another place"
-        ) from None
-
-
-def _file(name: str) -> str:
-    text = files("hub_core.cli").joinpath(name).read_text("utf-8")
-    return text.replace("\r\n", "\n")  # the policy's hash is of what a browser reads
+    pages.write(path, text, COMMAND)
 
 
 def _header(methods: Sequence[Available]) -> str:

@@ -55,6 +55,7 @@ def hub_heads():
         "shuffles-rows", "compares-examples", "keeps-tensors", "wants-targets", "averages-losses",
         "pools-padding", "predicts-tensors", "predicts-too-few", "has-no-such-metric",
         "reads-what-is-optional", "divides-by-labels", "mixes-old-labels", "keeps-its-scale",
+        "shows-padding",
     ):  # fmt: skip
         yield method(name, "heads", **tags)
 

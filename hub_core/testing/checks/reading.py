@@ -76,10 +76,11 @@ def _stored(row: Row) -> str:
 
 
 def batches(trial: Trial) -> None:
-    """Check ``collate``, ``forward`` and ``loss``.
+    """Check ``collate``, ``forward``, ``loss`` and ``attention``.
 
     Raises:
-        ConformanceError: The shapes are wrong, or a row's scores or loss depend on its neighbours.
+        ConformanceError: The shapes are wrong, a row's scores or loss depend on its neighbours, or
+            what is shown is no attention over its positions.
     """
     run = trial.rehearse()
     rows = list(next(iter(run.held.values())))
@@ -102,6 +103,27 @@ def batches(trial: Trial) -> None:
     expect(
         torch.allclose(alone, losses, atol=CLOSE, rtol=CLOSE),
         "a row has another loss when other rows stand beside it: padding must not count",
+    )
+    _attends(run, batch)
+
+
+@torch.no_grad()
+def _attends(run: Rehearsal, batch: Batch) -> None:
+    """Check what the head shows of its attention, if it shows any."""
+    encoded = run.model.encode(batch)
+    found = _head(run).attention(encoded, batch)
+    if found is None:
+        return
+    real = encoded.mask.bool()
+    expect(
+        found.ndim == 3 and found.shape[::2] == real.shape,
+        f"attention gives {tuple(found.shape)}, it must give (B, hops, T)",
+    )
+    own = found.float().masked_fill(~real[:, None], 0)
+    expect(
+        bool((own == found).all())
+        and torch.allclose(own.sum(-1), torch.ones(1, device=own.device), atol=CLOSE),
+        "the weights that attention gives must be 1 in all for each hop, and 0 on padding",
     )
 
 
@@ -243,7 +265,7 @@ def grows(trial: Trial) -> None:
     new.load_state_dict(grown)
     batch = run.batch()
     with torch.no_grad():
-        encoded = run.model.eval().backbone.encode(batch.inputs)
+        encoded = run.model.eval().encode(batch)
         before, after = old.eval()(encoded, batch), new.eval()(encoded, batch)
     kept = [task.labels.index(label) for label in labels]
     expect(

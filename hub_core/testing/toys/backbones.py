@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from hub_core.declare import Layout
 from hub_core.errors import BaseMismatchError
 from hub_core.identity import Identity
-from hub_core.model import Backbone, Encoded, Tokens, tensors_of
+from hub_core.model import Backbone, Encoded, Tokens, Words, tensors_of
 from hub_core.part import Context
 
 WORDS, LONGEST = 100, 24
@@ -67,6 +68,13 @@ class Toy(Backbone):
             for found in words
         ]
 
+    def words(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Words]:
+        """Return where every word stands, and None for what stands between two texts."""
+        both = pairs or [""] * len(texts)
+        found = [[*_places(a, 0), *([None, *_places(b, 1)] if b else ())]
+                 for a, b in zip(texts, both, strict=True)]  # fmt: skip
+        return [(words or [None])[:LONGEST] for words in found]
+
     def collate(self, inputs: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, Tensor]:
         """Pad with zeros."""
         ids = [torch.tensor(item["ids"]) for item in inputs]
@@ -76,6 +84,10 @@ class Toy(Backbone):
     def save_config(self, folder: Path) -> None:
         """Write a file that nothing needs: the options are in the recipe."""
         (folder / "toy.json").write_text("{}\n", encoding="utf-8")
+
+
+def _places(text: str, segment: int) -> Words:
+    return [(segment, *found.span()) for found in re.finditer(r"\S+", text)]
 
 
 def number(word: str) -> int:

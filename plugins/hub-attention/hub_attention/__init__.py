@@ -1,3 +1,3 @@
-"""Attention and mixing over positions and layers as heads for hub-core, with weights that can be shown."""
+"""A head that attends over positions and layers, with weights that can be shown, for hub-core."""
 
 __version__ = "0.1.0"

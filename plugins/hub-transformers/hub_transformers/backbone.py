@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig,
 from transformers.utils import logging as transformers_logging
 
 from hub_core.errors import IncompatibleError
-from hub_core.model import Backbone, Encoded, Tokens
+from hub_core.model import Backbone, Encoded, Tokens, Words
 from hub_core.part import Context
 from hub_transformers.layout import check_type, layout_of, positions
 from hub_transformers.options import TransformersOptions
@@ -29,6 +29,7 @@ from hub_transformers.places import (
     identify,
     weight_files,
 )
+from hub_transformers.words import words_of
 
 TAGS = frozenset({"text", "layers", "linears", "attention", "transformers"})
 REFUSALS = (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError)
@@ -52,8 +53,8 @@ class TransformersBackbone(Backbone):
     @classmethod
     def plan(cls, options: TransformersOptions, ctx: Context) -> frozenset[str]:
         """Return the tags after checking the model's type; no weights are read."""
-        _config(find(options, ctx, weights=False))
-        return TAGS
+        config = _config(find(options, ctx, weights=False))
+        return _tags(config, options)
 
     @classmethod
     def load(cls, options: TransformersOptions, ctx: Context) -> TransformersBackbone:
@@ -64,11 +65,13 @@ class TransformersBackbone(Backbone):
             weight_files(place.folder)
         # fused attention is several times slower than plain matmuls for bf16 on processors
         attention = "eager" if ctx.device.type == "cpu" else "sdpa"
-        body, missing = _body(place, config, attention, empty=ctx.empty)
+        tags = _tags(config, options)
+        extra = {} if "pooler" in tags else without_pooler(config)
+        body, missing = _body(place, config, attention, extra, empty=ctx.empty)
         tokenizer = _tokenizer(place)
         longest = min(int(tokenizer.model_max_length), positions(config))
         backbone = cls(body, tokenizer, min(options.max_length or longest, longest))
-        backbone.layout = layout_of(body)
+        backbone.layout, backbone.tags = layout_of(body), tags
         backbone.pooling = (
             pooling_of(place.folder) if options.pooling == "auto" else options.pooling
         )
@@ -85,25 +88,37 @@ class TransformersBackbone(Backbone):
         return files_of(options, ctx)
 
     def encode(self, inputs: Mapping[str, Tensor]) -> Encoded:
-        """Return the last hidden states (B, T, D) and the mask (B, T)."""
-        hidden = self.body(**inputs).last_hidden_state
-        return Encoded(hidden, inputs["attention_mask"])
+        """Return the last hidden states (B, T, D), the mask (B, T), and what a pooler gives."""
+        found = self.body(**inputs)
+        pooled = found.pooler_output if self.layout.pooler else None  # (B, D)
+        return Encoded(found.last_hidden_state, inputs["attention_mask"], pooled)
 
     def tokenize(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Tokens]:
         """Tokenize with the model's own tokenizer, cutting the longer text of a pair first."""
         if not texts:
             return []
-        found = self.tokenizer(
+        found = self._tokenized(texts, pairs)
+        return [
+            Tokens({name: found[name][i] for name in found}, bool(encoding.overflowing))
+            for i, encoding in enumerate(found.encodings)
+        ]
+
+    def words(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Words]:
+        """Return the word of each position, as the tokenizer cuts words before it cuts tokens."""
+        if not texts:
+            return []
+        both = zip(texts, texts if pairs is None else pairs, strict=True)
+        encodings = self._tokenized(texts, pairs).encodings
+        return [words_of(found, each) for found, each in zip(encodings, both, strict=True)]
+
+    def _tokenized(self, texts: Sequence[str], pairs: Sequence[str] | None) -> Any:
+        return self.tokenizer(
             list(texts),
             None if pairs is None else list(pairs),
             truncation=True,
             max_length=self.max_length,
             return_attention_mask=False,
         )
-        return [
-            Tokens({name: found[name][i] for name in found}, bool(encoding.overflowing))
-            for i, encoding in enumerate(found.encodings)
-        ]
 
     def collate(self, inputs: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, Tensor]:
         """Pad to the longest input; the mask is 1 where there is a token."""
@@ -134,12 +149,26 @@ class TransformersBackbone(Backbone):
     def export(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
         """Return the tensors as plain ``AutoModel`` names them, if it can load every one."""
         body = {name.removeprefix("body."): tensor for name, tensor in tensors.items()}
+        extra = {} if self.layout.pooler else without_pooler(self.body.config)
         with torch.device("meta"):
-            plain = AutoModel.from_config(self.body.config, **without_pooler(self.body.config))
+            plain = AutoModel.from_config(self.body.config, **extra)
         expected = {name: p.shape for name, p in plain.state_dict().items()}
         floating = all(tensor.is_floating_point() for tensor in body.values())
         fits = {name: tensor.shape for name, tensor in body.items()} == expected
         return body if floating and fits else None
+
+
+def _tags(config: PretrainedConfig, options: TransformersOptions) -> frozenset[str]:
+    """Return what a model can do; its own pooling layer is there only where it is asked for."""
+    if options.pooling != "pooler":
+        return TAGS
+    if not without_pooler(config):
+        raise IncompatibleError(
+            f"{options.model}: models of type '{config.model_type}' have no pooling layer of their "
+            'own, so pooling = "pooler" cannot be used',
+            hint="pool hidden states: auto, first, mean, max or last",
+        )
+    return TAGS | {"pooler"}
 
 
 def _config(place: Place) -> PretrainedConfig:
@@ -183,7 +212,7 @@ def _tokenizer(place: Place) -> Any:
 
 
 def without_pooler(config: PretrainedConfig) -> dict[str, bool]:
-    """Leave the library's pooler out: heads pool hidden states themselves."""
+    """Leave the library's pooler out, where there is one: heads pool hidden states themselves."""
     from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
     parameters = inspect.signature(MODEL_MAPPING[type(config)].__init__).parameters
@@ -191,10 +220,14 @@ def without_pooler(config: PretrainedConfig) -> dict[str, bool]:
 
 
 def _body(
-    place: Place, config: PretrainedConfig, attention: str, *, empty: bool
+    place: Place,
+    config: PretrainedConfig,
+    attention: str,
+    extra: Mapping[str, bool],
+    *,
+    empty: bool,
 ) -> tuple[PreTrainedModel, frozenset[str]]:
     """Return the body in float32, and the names that its checkpoint did not hold."""
-    extra = without_pooler(config)
     if empty:
         body = AutoModel.from_config(config, attn_implementation=attention, **extra)
         return body.float().eval(), frozenset()

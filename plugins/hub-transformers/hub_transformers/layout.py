@@ -61,7 +61,8 @@ def layout_of(body: PreTrainedModel) -> Layout:
     roles = FAMILIES[config.model_type]
     linears = {f"{layer}.{name}": role for layer in layers for name, role in roles.items()}
     words = next(n for n, m in body.named_modules() if m is body.get_input_embeddings())
-    return Layout(layers, linears, f"body.{words}", config.hidden_size, positions(config))
+    pooler = "" if getattr(body, "pooler", None) is None else "body.pooler"
+    return Layout(layers, linears, f"body.{words}", config.hidden_size, positions(config), pooler)
 
 
 def positions(config: PretrainedConfig) -> int:

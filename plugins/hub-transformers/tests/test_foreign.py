@@ -157,7 +157,7 @@ def test_labelled_rows_are_evaluated(single):
     metrics, count = predictor.evaluate(rows, task="mood")
     assert count == 3
     assert metrics["accuracy"] == pytest.approx(2 / 3)
-    assert set(metrics) == {"accuracy", "macro_f1", "matthews"}
+    assert set(metrics) == {"accuracy", "macro_f1", "matthews", "calibration_error"}
 
 
 def test_pairs_are_read_as_the_model_reads_them(single):
