@@ -41,6 +41,7 @@ TAGS: Mapping[str, str] = {
     "scores": "the head gives one vector of scores per example",
     "head-weights": "the head has weights of its own to train",
     "linear-output": "the head ends in one linear layer over one vector per example",
+    "backbone-pooling": "the head pools by the backbone's own pooling layer, where that has one",
     "one-label": "the head predicts one label per example",
     "shows-attention": "the head can show how much it attends to each position",
     "single-task": "the recipe has one task",

@@ -283,6 +283,12 @@ class Loop:
         value = float(loss.detach())
         if not math.isfinite(value):
             raise self._not_finite(value, moment, batch)
+        if not loss.requires_grad:
+            raise TrainingError(
+                f"the loss of task {batch.task} depends on nothing that trains in step "
+                f"{moment.total + 1}, stage {moment.clock.stage}",
+                hint="choose a strategy that trains something which this task's head uses",
+            )
         return loss
 
     def _not_finite(self, value: float, moment: Moment, batch: Batch) -> TrainingError:

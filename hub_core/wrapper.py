@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 
 class Wrapper(nn.Module):
@@ -14,7 +16,13 @@ class Wrapper(nn.Module):
 
     A wrapper of a linear layer may define ``fold(linear)``, which adds what the wrapper does to
     the plain linear layer given; ``TaskModel.bake`` calls it.
+
+    Attributes:
+        stays: Whether it cannot be folded and remains when all that is inside of it is, because
+            what it does depends on the input.
     """
+
+    stays: ClassVar[bool] = False
 
     def __init__(self, base_layer: nn.Module) -> None:
         super().__init__()
@@ -61,9 +69,26 @@ def chain_of(module: nn.Module) -> list[nn.Module]:
     return chain
 
 
+def inside_of_what_stays(chain: Sequence[nn.Module]) -> tuple[nn.Module | None, list[nn.Module]]:
+    """Return the innermost wrapper that stays, if there is one, and the chain inside of it."""
+    for place in reversed(range(len(chain))):
+        if getattr(type(chain[place]), "stays", False):
+            return chain[place], list(chain[place + 1 :])
+    return None, list(chain)
+
+
 def folds(wrapper: nn.Module) -> bool:
     """Return whether a wrapper itself offers ``fold``: what it wraps may offer one as well."""
     return hasattr(type(wrapper), "fold") or "fold" in vars(wrapper)
+
+
+@torch.no_grad()
+def fold_in(wrappers: Sequence[nn.Module], linear: nn.Linear) -> None:
+    """Apply a linear layer's parametrizations to it, then the wrappers, outermost first given."""
+    for name in list(getattr(linear, "parametrizations", ())):
+        parametrize.remove_parametrizations(linear, name, leave_parametrized=True)
+    for wrapper in reversed(wrappers):
+        wrapper.fold(linear)  # type: ignore[operator]
 
 
 def changed_by_folding(linear: nn.Linear, *, wrapped: bool) -> Iterator[tuple[str, nn.Parameter]]:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 import hub_core
 from hub_core import artifact, catalog, manifest, proof
-from hub_core.artifact import extract, file_names
+from hub_core.artifact import file_names
 from hub_core.errors import (
     ArtifactError,
     BaseMismatchError,
@@ -497,39 +497,3 @@ def test_saving_and_loading_never_touch_the_network(kept, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     assert not (tmp_path / "touched").exists(), (tmp_path / "touched").read_text()
     assert (tmp_path / "out" / "full" / "model.safetensors").is_file()
-
-
-# -- one task of several
-
-
-@pytest.fixture(scope="module")
-def two(tmp_path_factory):
-    values = toydata.recipe(strategies=["lora"])
-    values["tasks"] = {"mood": {"head": "classification"}, "topic": {"head": "classification"}}
-    return quick.moved(values).saved(tmp_path_factory.mktemp("two") / "both")
-
-
-def test_a_task_taken_out_alone_predicts_the_same(two, tmp_path):
-    extract(two, "topic", tmp_path / "alone")
-    texts = [row["text"] for row in quick.EXAMPLES]
-    alone = hub_core.load(tmp_path / "alone")
-    assert alone.predict(texts) == hub_core.load(two).predict(texts, task="topic")
-    assert not (tmp_path / "alone" / "head.mood.safetensors").exists()
-    assert hub_core.verify(tmp_path / "alone").rows == len(quick.EXAMPLES)
-    assert alone.manifest.lineage[-1] == {"step": "extract", "task": "topic"}
-
-
-def test_a_task_that_is_not_there_cannot_be_taken_out(two, tmp_path):
-    with pytest.raises(ArtifactError) as caught:
-        extract(two, "weather", tmp_path / "alone")
-    assert caught.value.message == f"{two} has no task 'weather'"
-    assert caught.value.hint == "it has ['mood', 'topic']"
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_task_is_never_taken_out_into_a_folder_that_exists(two, tmp_path):
-    (tmp_path / "mine").write_text("a letter")
-    with pytest.raises(ArtifactError) as caught:
-        extract(two, "topic", tmp_path)
-    assert caught.value.message == f"{tmp_path} exists already"
-    assert (tmp_path / "mine").read_text() == "a letter"

@@ -11,6 +11,7 @@ from torch.nn.utils import parametrize
 
 from hub_core.errors import IncompatibleError
 from hub_core.model import Batch, Head, Row, Wrapper, tensors_of
+from hub_core.wrapper import chain_of
 
 LAYER = "backbone.body.layer.0"
 QUERY = f"{LAYER}.query"
@@ -340,6 +341,27 @@ def test_a_library_s_adapters_are_folded_under_a_parametrized_weight():
     assert set(tensors_of(model)) == set(tensors_of(plain))
     assert torch.allclose(scores(model), expected, atol=1e-5)
     assert not torch.allclose(scores(plain), expected, atol=1e-3)
+
+
+class Stays(Around):
+    """Adds what depends on the input, so no matrix holds it."""
+
+    stays = True
+
+    def forward(self, inputs):
+        return self.base_layer(inputs) + inputs.tanh()
+
+
+def test_a_wrapper_that_stays_is_left_and_what_is_inside_is_folded(model):
+    linear = model.innermost(QUERY)
+    parametrize.register_parametrization(linear, "weight", Doubled())
+    for wrapper in (Tripled, Stays, Tripled):
+        model.wrap(QUERY, wrapper)
+    expected = scores(model)
+    assert model.bake(QUERY) is linear
+    chain = [type(module) for module in chain_of(model.get_submodule(QUERY))]
+    assert chain == [Tripled, Stays, nn.Linear]
+    assert torch.allclose(scores(model), expected, atol=1e-5)
 
 
 def test_a_wrapper_that_cannot_be_folded_is_told(model):

@@ -7,8 +7,8 @@ import toydata
 
 import hub_core
 from hub_core import manifest, predictions
-from hub_core.artifact import extract
 from hub_core.errors import DataError, HubError
+from hub_core.extract import extract
 from hub_core.predictions import Judged
 
 RECIPE = toydata.recipe(strategies=["full"], epochs=3, learning_rate=0.01)
@@ -99,7 +99,7 @@ def test_an_extracted_task_has_its_own_history(tmp_path):
     values = {**RECIPE, "tasks": {name: {"head": "classification"} for name in ("mood", "topic")}}
     data = {"mood": toydata.labelled(), "topic": toydata.topics()}
     hub_core.train(values, data, out=tmp_path / "two", prove=False)
-    extract(tmp_path / "two", "topic", tmp_path / "one")
+    extract(tmp_path / "two", "topic", tmp_path / "one", prove=False)
     history = manifest.read(tmp_path / "one").history
     assert [set(entry["validation"]) for entry in history] == [{"topic"}] * 3
     assert all(predictions.read(tmp_path / "two.run", name) for name in data)

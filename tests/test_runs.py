@@ -419,7 +419,9 @@ def test_the_log_has_one_line_for_each_epoch(straight):
     lines = [json.loads(line) for line in log_of(straight).splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     assert [line["step"] for line in lines] == [4, 8, 12]
-    assert set(lines[0]["validation"]["main"]) == {"accuracy", "macro_f1", "matthews"}
+    assert set(lines[0]["validation"]["main"]) == {
+        "accuracy", "macro_f1", "matthews", "calibration_error"
+    }  # fmt: skip
 
 
 def test_a_finished_run_is_resumed_to_the_same_artifact_without_a_step(straight, tmp_path):

@@ -238,7 +238,10 @@ def test_inspect_shows_what_hub_json_says_and_fetches_no_weight(there, capsys):
     )
     assert f"\nto fetch    {size / 1000:.1f} kB\n" in out
     assert "\nlabels of main  bad, good\n" in out
-    assert "\nmain  test        10  accuracy 0.4000  macro_f1 0.3750  matthews -0.2182\n" in out
+    assert (
+        "\nmain  test        10  accuracy 0.4000  macro_f1 0.3750  matthews -0.2182  "
+        "calibration_error 0.1078\n"
+    ) in out
     assert err == ""
     assert cached() == []
 
@@ -317,10 +320,11 @@ SAVED = (
     "the outputs of 8 examples are exactly the same, and what is predicted is equal\n"
 )
 CLAIMS = (
-    "main      claimed (test)  measured\n"
-    "accuracy  0.4000          0.4000\n"
-    "macro_f1  0.3750          0.3750\n"
-    "matthews  -0.2182         -0.2182\n"
+    "main               claimed (test)  measured\n"
+    "accuracy           0.4000          0.4000\n"
+    "macro_f1           0.3750          0.3750\n"
+    "matthews           -0.2182         -0.2182\n"
+    "calibration_error  0.1078          0.1078\n"
 )
 
 
@@ -343,7 +347,9 @@ def test_verify_measures_again_on_the_split_or_on_all_data_that_it_was_taken_fro
 def test_verify_on_other_data_shows_both_and_judges_nothing(there, capsys, tmp_path):
     others = lines(tmp_path / "others.jsonl", toydata.labelled(30, seed=9)[::2])
     out, err = hub(capsys, "verify", NAME, "--data", others)
-    assert out.startswith(SAVED + "main      claimed (test)  measured\naccuracy  0.4000          ")
+    assert out.startswith(
+        SAVED + "main               claimed (test)  measured\naccuracy           0.4000          "
+    )
     assert err.splitlines()[-1] == ("on 15 examples, which are other data than those of the claims")
     told = json.loads(hub(capsys, "verify", NAME, "--data", others, "--json")[0])["measured"]
     assert (told["same"], told["examples"], told["split"]) == (False, 15, "test")

@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 from test_cli import printed, run
 
 import hub_core
-from hub_core.artifact import extract
 from hub_core.catalog import installed
 from hub_core.cli.flags import Flags, overlay
 from hub_core.errors import (
@@ -27,6 +26,7 @@ from hub_core.errors import (
     TrainingError,
 )
 from hub_core.evaluate import Predictor
+from hub_core.extract import extract
 from hub_core.identity import sha256_of
 from hub_core.origin import Origin
 from hub_core.part import Context
@@ -413,7 +413,7 @@ def test_one_task_of_several_goes_on(tmp_path):
     values["tasks"] = {"mood": {"head": "classification"}, "topic": {"head": "classification"}}
     data = {"mood": toydata.labelled(32), "topic": toydata.topics(32)}
     hub_core.train(values, data, out=tmp_path / "both", prove=False)
-    extract(tmp_path / "both", "topic", tmp_path / "topic")
+    extract(tmp_path / "both", "topic", tmp_path / "topic", prove=False)
     result = hub_core.train(None, toydata.topics(32), start=tmp_path / "topic", prove=False,
                             out=tmp_path / "on")  # fmt: skip
     steps = [step["step"] for step in result.manifest.lineage]

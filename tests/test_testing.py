@@ -73,6 +73,8 @@ CAUGHT = [
     (H, "averages-losses", "test_every_row_has_its_own_loss", "one loss for each"),
     (H, "pools-padding", "test_every_row_has_its_own_loss", "padding must not count"),
     (H, "shows-padding", "test_every_row_has_its_own_loss", "1 in all for each hop, and 0 on"),
+    (H, "scores-otherwise", "test_every_row_has_its_own_loss", "are not output(vector("),
+    (H, "aims-at-numbers", "test_every_row_has_its_own_loss", "ideal_scores gives (8,)"),
     (H, "predicts-tensors", "test_every_example_has_its_prediction", "must be plain data"),
     (H, "predicts-too-few", "test_every_example_has_its_prediction", "7 predictions for 8"),
     (H, "has-no-such-metric", "test_every_example_has_its_prediction", "no finite numbers"),

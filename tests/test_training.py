@@ -1015,3 +1015,18 @@ def test_what_parts_log_is_in_the_entry_of_its_epoch(told):
     told.pop("on_step_end")
     result, _ = run(strategies=["own-spy"], epochs=1)
     assert "logged" not in result.history[0]
+
+
+def test_a_loss_that_nothing_changes_is_told(told):
+    """Weights are open, but the task's scores do not go through them."""
+    told["on_loss"] = lambda part, model, batch, output, losses, clock: losses.terms.update(
+        task=losses.terms["task"].detach()
+    )
+    with pytest.raises(TrainingError) as caught:
+        run(strategies=["own-spy"], epochs=1)
+    assert caught.value.message == (
+        "the loss of task main depends on nothing that trains in step 1, stage train"
+    )
+    assert (
+        caught.value.hint == "choose a strategy that trains something which this task's head uses"
+    )

@@ -59,10 +59,10 @@ def compress(
     quiet: bool,
     **flags: Any,
 ) -> None:
-    """Make a trained artifact smaller and faster, without training it further.
+    """Make a trained artifact smaller and faster.
 
-    What the compressors do is measured: bytes, time, and with --data the metrics too. The new
-    artifact holds the whole model and needs no backbone.
+    It is not trained further. What the compressors do is measured: bytes, time, and with --data the
+    metrics too. The new artifact holds the whole model and needs no backbone.
     """
     from hub_core import compressing
     from hub_core.catalog import installed

@@ -142,14 +142,16 @@ def rehearse(
     tasks = [task_data.task for task_data in found.values()]
     built = assemble(blueprint, tasks, ctx, states, note)
     rows: Mapping[str, Sequence[Row]] = {}
-    if states is None:
-        rows = training_rows(built, found, lambda *_: None)
-        for own in built.contexts:
-            own.batches = lambda n: calibration(built, rows, n)
     held = {
         name: rows_of(built.model.head(name), d.splits["validation"], built.model.backbone)
         for name, d in found.items()
     }
+    if states is None:
+        rows = training_rows(built, found, lambda *_: None)
+        for own in built.contexts:
+            own.batches = lambda n: calibration(built, rows, n)
+            own.validation = lambda n: calibration(built, held, n)
+        built.observe()
     return Rehearsal(blueprint, built, found, rows, held, loaded, frozenset(hooks))
 
 

@@ -46,6 +46,16 @@ class ShowsPadding(ToyLabel):
         return torch.ones_like(encoded.mask)[:, None].float().softmax(-1)
 
 
+class ScoresOtherwise(ToyLabel):
+    def forward(self, encoded, batch):
+        return 2 * super().forward(encoded, batch)
+
+
+class AimsAtNumbers(ToyLabel):
+    def ideal_scores(self, batch):
+        return batch.targets
+
+
 class PredictsTensors(ToyLabel):
     def predict(self, decoded, rows):
         found = super().predict(decoded, rows)

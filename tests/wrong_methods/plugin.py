@@ -58,6 +58,9 @@ def hub_heads():
         "shows-padding",
     ):  # fmt: skip
         yield method(name, "heads", **tags)
+    tags["provides"] |= {"linear-output"}
+    for name in ("scores-otherwise", "aims-at-numbers"):
+        yield method(name, "heads", **tags)
 
 
 @hookimpl

@@ -76,7 +76,7 @@ def _stored(row: Row) -> str:
 
 
 def batches(trial: Trial) -> None:
-    """Check ``collate``, ``forward``, ``loss`` and ``attention``.
+    """Check ``collate``, ``forward``, ``loss``, ``attention`` and what a linear output promises.
 
     Raises:
         ConformanceError: The shapes are wrong, a row's scores or loss depend on its neighbours, or
@@ -105,6 +105,25 @@ def batches(trial: Trial) -> None:
         "a row has another loss when other rows stand beside it: padding must not count",
     )
     _attends(run, batch)
+    if "linear-output" in next(iter(run.blueprint.heads.values())).tags("provides"):
+        _ends_linearly(run, batch)
+
+
+@torch.no_grad()
+def _ends_linearly(run: Rehearsal, batch: Batch) -> None:
+    """Check that the head's scores are its linear layer over one vector for each row."""
+    head, encoded = _head(run).eval(), run.model.encode(batch)
+    scores = head(encoded, batch)
+    by_hand = head.output(head.vector(encoded, batch))
+    expect(
+        by_hand.shape == scores.shape and torch.allclose(by_hand, scores, atol=CLOSE, rtol=CLOSE),
+        "it says linear-output, but its scores are not output(vector(encoded, batch))",
+    )
+    ideal = head.ideal_scores(batch)
+    expect(
+        ideal.shape == scores.shape and ideal.is_floating_point(),
+        f"ideal_scores gives {tuple(ideal.shape)}, it must give numbers {tuple(scores.shape)}",
+    )
 
 
 @torch.no_grad()

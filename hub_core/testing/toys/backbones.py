@@ -6,6 +6,7 @@ import hashlib
 import re
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -152,6 +153,23 @@ class ToyStack(Toy):
     def encode(self, inputs: Mapping[str, Tensor]) -> Encoded:
         """Return the hidden states."""
         return Encoded(self.body(self.embed(inputs["ids"]), inputs["mask"]), inputs["mask"])
+
+
+class ToyPooled(ToyStack):
+    """A stack with a pooling layer of its own over the first word."""
+
+    able: ClassVar = STACK | {"pooler"}
+    pooling = "pooler"
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.pooler = nn.Linear(width, width)
+        self.layout = replace(self.layout, pooler="pooler")
+
+    def encode(self, inputs: Mapping[str, Tensor]) -> Encoded:
+        """Return the hidden states, and what the pooling layer gives, (B, D)."""
+        encoded = super().encode(inputs)
+        return replace(encoded, pooled=torch.tanh(self.pooler(encoded.hidden[:, 0])))
 
 
 class ToyCausal(ToyStack):

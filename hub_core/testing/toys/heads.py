@@ -55,9 +55,20 @@ class ToyLabel(ToyHead):
 
     def forward(self, encoded: Encoded, batch: Batch) -> Tensor:
         """Return scores (B, labels)."""
-        mask = encoded.mask[..., None].float()
-        scores: Tensor = self.output((encoded.hidden.float() * mask).sum(1) / mask.sum(1))
+        scores: Tensor = self.output(self.vector(encoded, batch))
         return scores
+
+    def vector(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """Return what the backbone's pooler gives, or the mean of each text's vectors, (B, D)."""
+        if encoded.pooled is not None:
+            return encoded.pooled.float()
+        mask = encoded.mask[..., None].float()
+        return (encoded.hidden.float() * mask).sum(1) / mask.sum(1)
+
+    def ideal_scores(self, batch: Batch) -> Tensor:
+        """Return 1 for each row's label and 0 for the others, (B, labels)."""
+        assert batch.targets is not None
+        return F.one_hot(batch.targets, len(self.task.labels)).float()
 
     def loss(self, scores: Tensor, batch: Batch) -> Tensor:
         """Return the cross-entropy of each row, (B,)."""

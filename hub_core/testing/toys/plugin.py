@@ -13,11 +13,17 @@ BODY = "hub_core.testing.toys.options:BodyOptions"
 
 @hookimpl
 def hub_backbones() -> Iterator[Method]:
-    """Yield a stack of layers that attend, a causal one that generates, and one that recurs."""
+    """Yield stacks of layers that attend, one of them with a pooler, and one that recurs."""
     yield Method(
         name="toy-stack",
         summary="Two layers that attend in both directions",
         factory=f"{HERE}.backbones:ToyStack",
+        options=BODY,
+    )
+    yield Method(
+        name="toy-pooled",
+        summary="The same, with a pooling layer of its own",
+        factory=f"{HERE}.backbones:ToyPooled",
         options=BODY,
     )
     yield Method(
@@ -43,7 +49,9 @@ def hub_heads() -> Iterator[Method]:
         factory=f"{HERE}.heads:ToyLabel",
         options=NOTHING,
         requires=frozenset({"text"}),
-        provides=frozenset({"scores", "head-weights", "one-label"}),
+        provides=frozenset(
+            {"scores", "head-weights", "linear-output", "one-label", "backbone-pooling"}
+        ),
     )
     yield Method(
         name="toy-words",

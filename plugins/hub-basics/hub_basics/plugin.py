@@ -89,7 +89,7 @@ def _parts() -> Iterator[Method]:
         summary="The head and the pooling layer that comes with the weights train",
         factory="hub_basics.pooling:Pooling",
         options="hub_core.options:NoOptions",
-        requires=frozenset({"open-body", "pooler"}),
+        requires=frozenset({"open-body", "pooler", "backbone-pooling"}),
         removes=frozenset({"frozen-body"}),
         paper="https://arxiv.org/abs/1810.04805",
     )

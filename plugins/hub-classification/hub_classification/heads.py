@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hub_classification.calibration import calibration_error
 from hub_classification.options import ClassificationOptions, PooledOptions
-from hub_classification.pooling import POOLINGS
+from hub_classification.pooling import NAMES, number_of, pooled
 from hub_core.declare import Column, Task
 from hub_core.errors import DataError
 from hub_core.model import Backbone, Batch, Encoded, Example, Head, Prediction, Row
@@ -36,8 +37,7 @@ class Pooled(Head):
         self, options: PooledOptions, task: Task, backbone: Backbone, outputs: int
     ) -> None:
         super().__init__(options, task, backbone)
-        wanted = backbone.pooling if options.pooling == "auto" else options.pooling
-        self.register_buffer("pooling", torch.tensor(list(POOLINGS).index(wanted)))
+        self.register_buffer("pooling", torch.tensor(number_of(options.pooling, backbone)))
         self.dropout = nn.Dropout(options.dropout)
         self.output = nn.Linear(backbone.layout.hidden, outputs)
         nn.init.normal_(self.output.weight, std=0.02)
@@ -54,7 +54,7 @@ class Pooled(Head):
 
     def facts(self) -> dict[str, str]:
         """Return how the hidden states are pooled."""
-        return {"pooling": list(POOLINGS)[int(self.pooling)]}
+        return {"pooling": NAMES[int(self.pooling)]}
 
     def target(self, example: Example) -> Any:
         """Return what the loss compares with, or None for an example without a target."""
@@ -69,8 +69,7 @@ class Pooled(Head):
 
     def vector(self, encoded: Encoded, batch: Batch) -> Tensor:
         """Return the pooled hidden states, (B, D)."""
-        pool = POOLINGS[list(POOLINGS)[int(self.pooling)]]
-        return pool(encoded.hidden.float(), encoded.mask)
+        return pooled(int(self.pooling), encoded)
 
 
 def grown(head: Pooled, tensors: Mapping[str, Tensor], labels: Sequence[str]) -> dict[str, Tensor]:
@@ -167,20 +166,23 @@ class Classification(Pooled):
     def metrics(
         self, predictions: Sequence[Prediction], examples: Sequence[Example]
     ) -> dict[str, float]:
-        """Return accuracy, macro F1 over the labels that occur, and Matthews' correlation.
+        """Return accuracy, macro F1 over the labels that occur, Matthews' correlation, calibration.
 
-        The correlation with a constant is not defined; it counts as 0.
+        The correlation with a constant is not defined; it counts as 0. The calibration error is
+        the better the smaller it is.
         """
         from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
         truth = [example["label"] for example in examples]
         guess = [prediction["label"] for prediction in predictions]
         labels = sorted(set(truth) | set(guess))
+        right = [a == b for a, b in zip(truth, guess, strict=True)]
         f1 = f1_score(truth, guess, labels=labels, average="macro", zero_division=0.0)
         return {
             "accuracy": float(accuracy_score(truth, guess)),
             "macro_f1": float(f1),
             "matthews": float(matthews_corrcoef(truth, guess)) if len(labels) > 1 else 0.0,
+            "calibration_error": calibration_error([p["probability"] for p in predictions], right),
         }
 
 

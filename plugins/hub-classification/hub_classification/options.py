@@ -10,8 +10,10 @@ from hub_core.options import Options
 class PooledOptions(Options):
     """How hidden states become one vector, and what happens to it."""
 
-    pooling: Literal["auto", "first", "mean", "max", "last"] = Field(
-        "auto", description="which hidden states count; auto: what suits the backbone"
+    pooling: Literal["auto", "first", "mean", "max", "last", "pooler"] = Field(
+        "auto",
+        description="which hidden states count; auto: what suits the backbone; pooler: what its "
+        "own pooling layer makes of them",
     )
     dropout: float = Field(0.1, ge=0, lt=1, description="share of the vector dropped in training")
 

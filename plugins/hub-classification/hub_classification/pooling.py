@@ -7,6 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from hub_core.model import Backbone, Encoded
+
+POOLER = "pooler"
+
 
 def first(hidden: Tensor, mask: Tensor) -> Tensor:
     """Return the vector of the first position that is not padding."""
@@ -36,3 +40,18 @@ POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "max": maximum,
     "last": last,
 }
+NAMES = (*POOLINGS, POOLER)
+"""All poolings; artifacts hold the number of theirs, so a new one goes to the end."""
+
+
+def number_of(wanted: str, backbone: Backbone) -> int:
+    """Return the number of a pooling, ``auto`` being what suits the backbone."""
+    return NAMES.index(backbone.pooling if wanted == "auto" else wanted)
+
+
+def pooled(number: int, encoded: Encoded) -> Tensor:
+    """Return one vector for each row in float32, (B, D), by the number of a pooling."""
+    if NAMES[number] == POOLER:
+        assert encoded.pooled is not None
+        return encoded.pooled.float()
+    return POOLINGS[NAMES[number]](encoded.hidden.float(), encoded.mask)

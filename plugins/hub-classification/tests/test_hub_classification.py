@@ -16,9 +16,9 @@ from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 import hub_core
 from hub_classification.heads import Classification, Regression
 from hub_classification.options import ClassificationOptions, PooledOptions
-from hub_classification.pooling import POOLINGS
+from hub_classification.pooling import NAMES, POOLINGS
 from hub_core.declare import Task
-from hub_core.errors import DataError, OptionsError
+from hub_core.errors import DataError, IncompatibleError, OptionsError
 from hub_core.model import Batch, Encoded
 from hub_core.modes import set_modes
 
@@ -81,7 +81,7 @@ def labels(text):
 
 
 def guesses(text):
-    return [{"label": letter} for letter in text]
+    return [{"label": letter, "probability": 0.8} for letter in text]
 
 
 def scores(values):
@@ -148,7 +148,39 @@ def test_an_unknown_pooling_is_refused():
         )
     assert caught.value.message == (
         "head classification: these options do not fit:\n"
-        "  - pooling = 'sum': input should be 'auto', 'first', 'mean', 'max' or 'last'"
+        "  - pooling = 'sum': input should be 'auto', 'first', 'mean', 'max', 'last' or "
+        "'pooler'"
+    )
+
+
+def test_the_numbers_of_poolings_that_artifacts_hold_never_change():
+    assert dict(enumerate(NAMES)) == {0: "first", 1: "mean", 2: "max", 3: "last", 4: "pooler"}
+
+
+@pytest.mark.parametrize("pooling", ["auto", "pooler"])
+def test_a_head_takes_what_the_backbone_s_own_pooling_layer_gives(bert, pooling):
+    head = {"name": "classification", "pooling": pooling}
+    values = tinymodels.recipe(bert, options={"pooling": "pooler"}, head=head)
+    model = quick.build(values).model
+    own, given = model.head("main"), torch.full((3, tinymodels.HIDDEN), 0.5)
+    hidden = torch.zeros(3, 4, tinymodels.HIDDEN)
+    assert torch.equal(own.vector(Encoded(hidden, MASK, given.half()), batch()), given)
+    assert own.facts() == {"pooling": "pooler"}
+
+
+def test_a_head_pools_itself_over_a_backbone_with_a_pooling_layer_if_it_says_so(bert):
+    head = {"name": "classification", "pooling": "max"}
+    values = tinymodels.recipe(bert, options={"pooling": "pooler"}, head=head)
+    assert quick.build(values).model.head("main").facts() == {"pooling": "max"}
+
+
+def test_the_pooler_is_refused_where_the_backbone_has_loaded_none(bert):
+    head = {"name": "classification", "pooling": "pooler"}
+    with pytest.raises(IncompatibleError) as caught:
+        quick.build(tinymodels.recipe(bert, head=head))
+    assert caught.value.message == (
+        "these do not compose:\n  - head classification of task main needs 'pooler' (pools by a "
+        "layer of its own that comes with the weights), which backbone transformers does not give"
     )
 
 
@@ -241,6 +273,7 @@ def test_metrics_of_labels_are_scikit_learn_s(truth, guess, strict):
         "accuracy": pytest.approx(accuracy_score(truths, answers)),
         "macro_f1": pytest.approx(f1_score(truths, answers, average="macro", zero_division=0)),
         "matthews": pytest.approx(matthews_corrcoef(truths, answers)),
+        "calibration_error": pytest.approx(abs(0.8 - accuracy_score(truths, answers))),
     }
 
 
@@ -251,6 +284,7 @@ def test_metrics_of_a_small_example_are_those_by_hand(strict):
         "accuracy": 0.75,
         "macro_f1": pytest.approx(7 / 9),
         "matthews": pytest.approx((3 * 4 - 5) / (16 - 6)),
+        "calibration_error": pytest.approx(0.05),
     }
 
 

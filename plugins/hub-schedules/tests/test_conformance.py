@@ -1,4 +1,4 @@
-"""The strategies by which layers take turns, and projected gradients, keep what all keep."""
+"""Turns, projected gradients, masks and decay keep what every strategy keeps."""
 
 from hub_core.testing import StrategyTests
 
@@ -23,3 +23,23 @@ class TestGalore(StrategyTests):
 
     method = "hub-schedules:galore"
     cases = ({}, {"rank": 1, "every": 3, "scale": 4})
+
+
+class TestChildTuning(StrategyTests):
+    method = "hub-schedules:child-tuning"
+    cases = ({}, {"variant": "free"})
+
+
+class TestFishMask(StrategyTests):
+    method = "hub-schedules:fish-mask"
+    cases = ({}, {"density": 0.02, "samples": 20, "batch_size": 8})
+
+
+class TestMixout(StrategyTests):
+    method = "hub-schedules:mixout"
+    cases = ({}, {"p": 0.5})
+
+
+class TestPretrainedDecay(StrategyTests):
+    method = "hub-schedules:pretrained-decay"
+    cases = ({}, {"strength": 1.0})
