@@ -2,7 +2,7 @@
 
     python benchmarks/strategy_run.py '{"strategies": ["lora"], "sets": ["sst2"], ...}'
 
-Data are JSON lines in ``$HUB_SHARED/data/NAME``, but for ``movies``, which is in ``examples``.
+Data are JSON lines in ``$HUB_SHARED/data/NAME``, but for those that are in ``examples``.
 Every run keeps its best epoch on validation, if it has validation data, and is measured on test.
 """
 
@@ -20,13 +20,9 @@ from pathlib import Path
 from typing import Any
 
 Rows = list[dict[str, Any]]
-MOVIES = Path(__file__).parent.parent / "examples" / "movies.csv"
-HEADS = {
-    "movies": "classification",
-    "sst2": "classification",
-    "mrpc": "classification",
-    "stsb": "regression",
-}
+EXAMPLES = Path(__file__).parent.parent / "examples"
+OWN = ("movies", "products")
+HEADS = dict.fromkeys((*OWN, "sst2", "mrpc"), "classification") | {"stsb": "regression"}
 WATCHED = 500
 """Most validation examples."""
 
@@ -46,6 +42,7 @@ class Job:
         adapters: Sets on each of which LoRA is trained first; the first strategy then gets the
             artifacts as its option ``adapters``.
         training: More of the recipe's training section.
+        backbone: More of the backbone's options.
     """
 
     strategies: list[Any]
@@ -57,21 +54,23 @@ class Job:
     per_class: int = 0
     adapters: list[str] = field(default_factory=list)
     training: dict[str, Any] = field(default_factory=dict)
+    backbone: dict[str, Any] = field(default_factory=dict)
 
 
 def rows_of(name: str, split: str) -> Rows:
     """Return a split of a data set."""
-    if name == "movies":
-        return _movies()[split]
+    if name in OWN:
+        return _own(name)[split]
     path = Path(os.environ["HUB_SHARED"]) / "data" / name / f"{split}.jsonl"
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
-def _movies() -> dict[str, Rows]:
-    with MOVIES.open(encoding="utf-8", newline="") as file:
+def _own(name: str) -> dict[str, Rows]:
+    """Return sentences of the examples, in a fixed random order."""
+    with (EXAMPLES / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         rows = [{"text": row["text"], "label": row["label"]} for row in csv.DictReader(file)]
     random.Random(0).shuffle(rows)
-    return {"test": rows[:1500], "validation": rows[1500:2000], "train": rows[2000:]}
+    return {"test": rows[:1000], "validation": rows[1000:1500], "train": rows[1500:]}
 
 
 def data_of(job: Job, name: str) -> dict[str, Rows]:
@@ -102,7 +101,7 @@ def recipe_of(job: Job) -> dict[str, Any]:
     if job.per_class:
         tasks = {name: task | {"validation": 0} for name, task in tasks.items()}
     return {
-        "backbone": {"name": "transformers", "model": str(encoder_folder())},
+        "backbone": {"name": "transformers", "model": str(encoder_folder())} | job.backbone,
         "tasks": tasks,
         "strategies": job.strategies,
         "training": {"epochs": job.epochs, "seed": job.seed, "threads": 1, "device": "cpu"}
@@ -140,8 +139,8 @@ def run(job: Job) -> dict[str, Any]:
         there = []
         for name in job.adapters:
             before = Job(["lora"], [name], job.count, job.seed, job.epochs)
-            train(before, Path(folder) / name)
-            there.append(str(Path(folder) / name))
+            train(before, Path(folder) / f"lora-{name}")
+            there.append(str(Path(folder) / f"lora-{name}"))
         if there:
             first = {"name": job.strategies[0], "adapters": there}
             job = replace(job, strategies=[first, *job.strategies[1:]])

@@ -100,7 +100,7 @@ def main() -> None:
     started = time.perf_counter()
     os.chdir(ROOT)
     backbone = str(place(WORK / "all-MiniLM-L6-v2"))
-    hub("methods")
+    hub("methods", "--kind", "head")
     hub(
         "train",
         *("--data", "examples/movies.csv", "--task", "sentiment"),

@@ -51,6 +51,7 @@ class Backbone(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.identity = Identity("", "")
         self.fresh: frozenset[nn.Parameter] = frozenset()
 
     @classmethod

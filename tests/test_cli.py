@@ -380,6 +380,17 @@ def test_dry_run_tells_what_would_be_done(folder):
     assert "hub.json" in sketch["files"]
 
 
+def test_a_dry_run_needs_no_weights_of_a_real_backbone(folder, tmp_path):
+    from tinymodels import save
+
+    model = save("bert", tmp_path / "bert")
+    (model / "model.safetensors").write_bytes(b"no weights")
+    told = printed("train", "recipe.toml", "--backbone", model, "--strategy", "lora",
+                   "--strategy", "fish-mask", "--dry-run", cwd=folder)  # fmt: skip
+    assert "strategy fish-mask" in told
+    assert "trained" in told
+
+
 def test_train_needs_a_place_to_write_to(folder):
     done = run("train", "recipe.toml", cwd=folder)
     assert done.returncode == 2

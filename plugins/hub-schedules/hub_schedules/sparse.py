@@ -110,7 +110,8 @@ class FishMask(Part):
     def observe(self, model: TaskModel, ctx: Context) -> None:
         """Choose the entries; what the checkpoint lacked trains anyway, so it is left out."""
         options = self.options
-        batches = drawn(model, ctx.batches(options.samples), options.samples, options.batch_size)
+        samples = 1 if ctx.empty else options.samples  # without weights any entries will do
+        batches = drawn(model, ctx.batches(samples), samples, options.batch_size)
         found = fisher_of(model, batches, [place.weight for place in self._places])
         start = 0
         for place in self._places:
