@@ -179,8 +179,11 @@ def resolved(catalog: Catalog, kind: Kind, choice: Mapping[str, Any]) -> Resolve
 
 
 def _fitting(table: Table, catalog: Catalog, columns: Mapping[str, str]) -> Resolved:
-    """Return the head that refuses fewest rows, and of those the one that reads most columns."""
-    fits: list[tuple[int, int, str, Resolved]] = []
+    """Return the head that refuses fewest rows, then reads most columns, then is the plainest.
+
+    The plainest is the one with the fewest options.
+    """
+    fits: list[tuple[int, int, int, str, Resolved]] = []
     for provided in catalog.methods("head"):
         try:
             head = Resolved(provided, provided.options({}))
@@ -188,7 +191,8 @@ def _fitting(table: Table, catalog: Catalog, columns: Mapping[str, str]) -> Reso
             found = _check(table, wanted, columns, None)
         except HubError:
             continue  # it lacks a column, or the plugin cannot be used
-        fits.append((found.refused, -len(found.names), provided.full_name, head))
+        count = len(type(head.options).model_fields)
+        fits.append((found.refused, -len(found.names), count, provided.full_name, head))
     if not fits:
         raise DataError(
             f"{table.source}: no installed head finds its columns "
@@ -196,7 +200,7 @@ def _fitting(table: Table, catalog: Catalog, columns: Mapping[str, str]) -> Reso
             hint="say which ones to read: --head METHOD --column ROLE=NAME; "
             "'hub methods --kind head' lists heads",
         )
-    return min(fits, key=lambda fit: fit[:3])[3]
+    return min(fits, key=lambda fit: fit[:4])[4]
 
 
 def _objection(head: Resolved, task: Task) -> str:

@@ -53,7 +53,7 @@ class FusionOptions(Options):
     """Which adapters, and how attention over them looks."""
 
     adapters: list[str] = Field(
-        default_factory=list, description="artifacts to fuse: folders, or owner/name on the Hub"
+        [], description="artifacts to fuse: folders, or owner/name on the Hub"
     )
     width: int = Field(
         32, ge=0, description="of queries and keys, and rank of values; 0: as wide as the layer"
