@@ -181,9 +181,9 @@ def resolved(catalog: Catalog, kind: Kind, choice: Mapping[str, Any]) -> Resolve
 def _fitting(table: Table, catalog: Catalog, columns: Mapping[str, str]) -> Resolved:
     """Return the head that refuses fewest rows, then reads most columns, then is the plainest.
 
-    The plainest is the one with the fewest options.
+    One label is plainer than several, and than a score; then fewer options are plainer than more.
     """
-    fits: list[tuple[int, int, int, str, Resolved]] = []
+    fits: list[tuple[tuple[int, int, list[str], int, str], Resolved]] = []
     for provided in catalog.methods("head"):
         try:
             head = Resolved(provided, provided.options({}))
@@ -191,8 +191,9 @@ def _fitting(table: Table, catalog: Catalog, columns: Mapping[str, str]) -> Reso
             found = _check(table, wanted, columns, None)
         except HubError:
             continue  # it lacks a column, or the plugin cannot be used
-        count = len(type(head.options).model_fields)
-        fits.append((found.refused, -len(found.names), count, provided.full_name, head))
+        targets = [column.kind for column in wanted if column.target]
+        plain = (targets, len(type(head.options).model_fields), provided.full_name)
+        fits.append(((found.refused, -len(found.names), *plain), head))
     if not fits:
         raise DataError(
             f"{table.source}: no installed head finds its columns "
@@ -200,7 +201,7 @@ def _fitting(table: Table, catalog: Catalog, columns: Mapping[str, str]) -> Reso
             hint="say which ones to read: --head METHOD --column ROLE=NAME; "
             "'hub methods --kind head' lists heads",
         )
-    return min(fits, key=lambda fit: fit[:4])[4]
+    return min(fits, key=lambda fit: fit[0])[1]
 
 
 def _objection(head: Resolved, task: Task) -> str:

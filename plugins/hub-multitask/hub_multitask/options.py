@@ -17,9 +17,7 @@ class MultiTaskOptions(Options):
     sampling: Literal["proportional", "square-root", "annealed", "explicit"] = Field(
         "annealed", description="how often a task of N examples comes: as N, as its root, or shares"
     )
-    shares: dict[str, Share] = Field(
-        default_factory=dict, description="with explicit sampling: each task's share"
-    )
+    shares: dict[str, Share] = Field({}, description="with explicit sampling: each task's share")
     weighting: Literal["equal", "uncertainty", "dwa"] = Field(
         "equal", description="what a task's loss weighs"
     )
