@@ -29,6 +29,5 @@ class TestWiseFt(StrategyTests):
 
 class TestSetFit(StrategyTests):
     method = "hub-regularize:setfit"
-    head = "classification"
     cases = ({"iterations": 2},)
     training: ClassVar = {"learning_rate": 3e-3}
