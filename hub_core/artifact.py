@@ -21,18 +21,17 @@ from typing import Any
 
 from torch import Tensor
 
-from hub_core import __version__, adapter_config, manifest, notes
+from hub_core import __version__, adapter_config, manifest
 from hub_core.build import Blueprint, Built
 from hub_core.declare import Task
 from hub_core.effects import START, Meter
 from hub_core.folders import new_folder, write_json
-from hub_core.identity import sha256_of
 from hub_core.manifest import BackboneEntry, EffectEntry, Manifest, MethodEntry, TaskEntry
 from hub_core.model import Example, tensors_of
 from hub_core.part import Portable
-from hub_core.proof import PROBE, PROBE_JSON, prove_in_fresh_process, write_probe
+from hub_core.proof import PROBE, PROBE_JSON, remember, sealed, write_probe
 from hub_core.recipe import Recipe
-from hub_core.sparse import packed
+from hub_core.sparse import packed, stored_bytes
 from hub_core.state import save_tensors, split
 
 DELTA, WHOLE, STATE = "delta.safetensors", "whole.safetensors", "state.safetensors"
@@ -153,16 +152,9 @@ def save(
     with new_folder(folder) as partial:
         content = _write_model(trained, partial, record)
         write_probe(trained.built.model, partial, probes)
-        files = manifest.describe_files(partial)
-        content = content.model_copy(update={"files": files})
-        manifest.write(partial, content)
-        if prove:
-            proof = prove_in_fresh_process(partial, place)
-            content = content.model_copy(update={"proof": proof})
-            manifest.write(partial, content)
+        content = sealed(partial, content, place, prove=prove)
     if content.proof is not None:
-        found = f"{content.proof.difference:.1e}"
-        notes.note(notes.PROOFS, sha256_of(folder / manifest.NAME), found)
+        remember(folder, content.proof.difference)
     return content
 
 
@@ -201,9 +193,8 @@ def _write_whole(
     backbone.save_config(folder)
     own = {name.removeprefix("backbone."): tensor for name, tensor in body.items()}
     exported = backbone.export(own)
-    small = packed(body)
-    if exported is None or _bytes(small) < WORTHWHILE * _bytes(body):
-        save_tensors(folder / WHOLE, small)
+    if exported is None or _saves(body):
+        save_tensors(folder / WHOLE, packed(body))
         return {}
     save_tensors(folder / PLAIN, exported)
     theirs = {id(tensor): name for name, tensor in exported.items()}
@@ -330,13 +321,17 @@ def file_names(trained: Trained) -> list[str]:
             model.backbone.save_config(Path(scratch))
             names |= {path.name for path in Path(scratch).iterdir()}
         own = {name.removeprefix("backbone."): tensor for name, tensor in body.items()}
-        packs = _bytes(packed(body)) < WORTHWHILE * _bytes(body)
-        names.add(WHOLE if packs or model.backbone.export(own) is None else PLAIN)
+        names.add(WHOLE if model.backbone.export(own) is None or _saves(body) else PLAIN)
     elif trained.portable is not None:
         names |= {ADAPTER, adapter_config.NAME}
     elif body:
         names.add(DELTA)
     return sorted(names)
+
+
+def _saves(tensors: Mapping[str, Tensor]) -> bool:
+    """Return whether packing saves so much that the library need not load the file as it is."""
+    return stored_bytes(tensors) < WORTHWHILE * _bytes(tensors)
 
 
 def _bytes(tensors: Mapping[str, Tensor]) -> int:

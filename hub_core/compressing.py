@@ -92,10 +92,10 @@ def compress(
     ctx = Context(device=choose_device(settings.device), load=load)
     started = time.perf_counter()
     blueprint, found, ctx = _planned(begun, ctx, data, target)
+    _refuse_training(blueprint, len(origin.recipe.compressors))
     tell_data(found, report)
     tasks = [d.task for d in found.values()] or tasks_of(origin.content)
     built = begun.assemble(blueprint, tasks, ctx)
-    _refuse_training(blueprint, built, len(origin.recipe.compressors))
     material = _material(built, found, report)
     begun.fill_heads(built)
     _give(built, material)
@@ -104,7 +104,7 @@ def compress(
     meter = Meter(built.model, material.watched or material.rows, measure)
     finished = artifact.finish(blueprint, built, tasks, frozenset(), meter, alone=True)
     seconds = time.perf_counter() - started
-    return _saved(finished, begun, found, target, seconds, report, prove=prove)
+    return _saved(finished, begun, material, target, seconds, report, prove=prove)
 
 
 def _recipe(origin: Origin, given: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
@@ -128,13 +128,12 @@ def _planned(
     return blueprint, {}, ctx
 
 
-def _refuse_training(blueprint: Blueprint, built: Built, known: int) -> None:
+def _refuse_training(blueprint: Blueprint, known: int) -> None:
     """Refuse new compressors that take effect in training alone."""
-    pairs = list(zip(blueprint.parts, built.parts, strict=True))
-    new = [pair for pair in pairs if pair[0].provided.kind == "compressor"][known:]
-    for resolved, part in new:
-        if part.needs_training:
-            name = resolved.provided.method.name
+    compressors = [p.provided for p in blueprint.parts if p.provided.kind == "compressor"]
+    for provided in compressors[known:]:
+        if provided.factory().needs_training:
+            name = provided.method.name
             raise IncompatibleError(
                 f"{name} takes effect while a model trains, so it cannot be applied afterwards",
                 hint=f"train further with it: hub train --from … --compress {name}",
@@ -165,7 +164,7 @@ def _give(built: Built, material: Material) -> None:
 def _saved(
     finished: artifact.Trained,
     begun: Start,
-    found: Mapping[str, TaskData],
+    material: Material,
     target: Path,
     seconds: float,
     report: Report,
@@ -173,9 +172,11 @@ def _saved(
     prove: bool,
 ) -> Result:
     """Measure what came out on held-out data, and save it."""
-    model, origin = finished.built.model, begun.origin
+    model, origin, found = finished.built.model, begun.origin, material.found
     metrics = {
-        name: evaluate.held_out(model, name, task_data.splits, {})[0]
+        name: evaluate.held_out(
+            model, name, task_data.splits, {"validation": material.watched.get(name, ())}
+        )[0]
         for name, task_data in found.items()
     }
     report("measured", {"metrics": metrics, "seconds": seconds})

@@ -14,7 +14,7 @@ import torch
 from hub_core.batch import Batch, Row
 from hub_core.manifest import EffectEntry
 from hub_core.model import TaskModel, tensors_of
-from hub_core.sparse import packed
+from hub_core.sparse import stored_bytes
 
 START = "trained"
 """What the first entry is called, which is measured before any compressor finishes."""
@@ -50,7 +50,7 @@ class Meter:
         self._model.eval()
         tensors = tensors_of(self._model)
         memory = sum(tensor.nbytes for tensor in tensors.values())
-        stored = sum(tensor.nbytes for tensor in packed(tensors).values())
+        stored = stored_bytes(tensors)
         latency, throughput = self._times()
         found = {} if self._measure is None else self._measure()
         self.entries.append(

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
+from hub_core.build import Resolved
 from hub_core.catalog import installed
 from hub_core.errors import HubError, IncompatibleError
 from hub_core.evaluate import Predictor, run
@@ -152,8 +153,7 @@ def _heads_that_show() -> list[str]:
     """Return the installed heads that have something to show with their default options."""
     found = []
     for provided in installed().methods("head"):
-        tags = provided.method.provides
         with suppress(HubError):  # a head whose options must be given has no defaults
-            if TAG in (tags(provided.options({})) if callable(tags) else tags):
+            if TAG in Resolved(provided, provided.options({})).tags("provides"):
                 found.append(provided.method.name)
     return found

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hub_core import manifest, notes
+from hub_core import manifest
 from hub_core.build import Built
 from hub_core.errors import ArtifactError, near
 from hub_core.evaluate import Predictor
@@ -21,7 +21,7 @@ from hub_core.folders import new_folder
 from hub_core.identity import sha256_of
 from hub_core.loading import check_probe, replay
 from hub_core.manifest import EffectEntry, Manifest, MethodEntry
-from hub_core.proof import PROBE, PROBE_JSON, prove_in_fresh_process, write_probe
+from hub_core.proof import PROBE, PROBE_JSON, remember, sealed, write_probe
 from hub_core.recorded import tasks_of
 from hub_core.remote.found import find
 
@@ -63,16 +63,9 @@ def extract(
             if file not in (*_heads(content, task), PROBE, PROBE_JSON):
                 shutil.copyfile(folder / file, partial / file)
         write_probe(built.model, partial, {task: _inputs(folder, task)})
-        alone = _alone(folder, content, task, built)
-        alone = alone.model_copy(update={"files": manifest.describe_files(partial)})
-        manifest.write(partial, alone)
-        if prove:
-            found = prove_in_fresh_process(partial, backbone)
-            alone = alone.model_copy(update={"proof": found})
-            manifest.write(partial, alone)
+        alone = sealed(partial, _alone(folder, content, task, built), backbone, prove=prove)
     if alone.proof is not None:
-        difference = f"{alone.proof.difference:.1e}"
-        notes.note(notes.PROOFS, sha256_of(target / manifest.NAME), difference)
+        remember(target, alone.proof.difference)
     return alone
 
 
@@ -115,7 +108,6 @@ def _alone(folder: Path, content: Manifest, task: str, built: Built) -> Manifest
             "effects": [_effect_on(entry, task) for entry in content.effects],
             "history": [_of_task(entry, task) for entry in content.history],
             "lineage": [*content.lineage, {"step": "extract", "task": task, **before}],
-            "proof": None,
         }
     )
 

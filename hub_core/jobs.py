@@ -159,7 +159,7 @@ def _train(
     with deferred() if work is not None else nullcontext(loop.interrupted) as loop.interrupted:
         progress = loop.run()
     seconds = time.perf_counter() - started + (0.0 if saved is None else saved["seconds"])
-    meter = Meter(built.model, watched or rows, validation_of(built, found, watched))
+    meter = Meter(built.model, watched or rows, loop.validate)
     trained = artifact.finish(blueprint, built, tasks, loop.plan.ever, meter)
     metrics, judged = {}, {}
     for name, task_data in found.items():

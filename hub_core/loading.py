@@ -14,16 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hub_core import catalog, manifest, notes, readers
+from hub_core import catalog, manifest, readers
 from hub_core.artifact import STATE
 from hub_core.build import Built, assemble, plan
 from hub_core.errors import FormatError, IntegrityError, RecipeError, listed
 from hub_core.evaluate import Predictor
-from hub_core.identity import sha256_of
 from hub_core.manifest import Manifest
 from hub_core.model import TaskModel, tensors_of
 from hub_core.part import Context
-from hub_core.proof import ELSEWHERE, PROBE, Check, compare
+from hub_core.proof import ELSEWHERE, PROBE, Check, compare, remember
 from hub_core.readers import Given
 from hub_core.recorded import identity_of, recipe_of, tasks_of
 from hub_core.remote.found import find
@@ -166,7 +165,7 @@ def check_probe(predictor: Predictor, place: str | Path) -> Check:
             hint="do not trust it before its author has explained the difference",
         )
     assert predictor.folder is not None
-    notes.note(notes.PROOFS, sha256_of(predictor.folder / manifest.NAME), f"{check.difference:.1e}")
+    remember(predictor.folder, check.difference)
     return check
 
 

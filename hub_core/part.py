@@ -153,7 +153,7 @@ class Part:
     narrows: ClassVar[bool] = False
     learning_rate_hint: ClassVar[float | None] = None
     changes_body: ClassVar[bool] = False
-    needs_training: bool = False
+    needs_training: ClassVar[bool] = False
     forgets: bool = False
 
     def __init__(self, options: Any) -> None:

@@ -18,10 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hub_core import manifest, notes
 from hub_core.errors import ArtifactError, IntegrityError
 from hub_core.evaluate import Predictor, run
 from hub_core.folders import write_json
-from hub_core.manifest import Proof
+from hub_core.identity import sha256_of
+from hub_core.manifest import Manifest, Proof
 from hub_core.model import Example, Row, TaskModel
 from hub_core.state import load_tensors, save_tensors
 
@@ -124,6 +126,32 @@ def prove_in_fresh_process(folder: Path, place: str) -> Proof:
         tolerance=TOLERANCE,
         elsewhere=ELSEWHERE,
     )
+
+
+def sealed(folder: Path, content: Manifest, place: str, *, prove: bool) -> Manifest:
+    """Write the ``hub.json`` of what lies in a folder, and prove it there if that is wanted.
+
+    Args:
+        folder: Holds everything but ``hub.json``.
+        content: What it says, its files and its proof still missing.
+        place: Where the backbone is, handed to the process that proves.
+        prove: Load it in a fresh process and compare.
+
+    Raises:
+        IntegrityError: What a fresh process loads gives other outputs.
+    """
+    content = content.model_copy(update={"files": manifest.describe_files(folder), "proof": None})
+    manifest.write(folder, content)
+    if prove:
+        proof = prove_in_fresh_process(folder, place)
+        content = content.model_copy(update={"proof": proof})
+        manifest.write(folder, content)
+    return content
+
+
+def remember(folder: Path, difference: float) -> None:
+    """Note that an artifact was proven on this machine, and how far its outputs were apart."""
+    notes.note(notes.PROOFS, sha256_of(folder / manifest.NAME), f"{difference:.1e}")
 
 
 def check_in_fresh_process(folders: Iterable[Path], place: str = "") -> list[dict[str, Any]]:

@@ -24,9 +24,15 @@ def packed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return tensors for a file: those that become smaller in packed form, the others as is."""
     result: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        own = _pack(name, tensor.detach().cpu().contiguous())
-        result |= own if _bytes(own) < tensor.numel() * tensor.element_size() else {name: tensor}
+        there = _worth_packing(tensor)
+        result |= {name: tensor} if there is None else _pack(name, tensor, there)
     return result
+
+
+def stored_bytes(tensors: Mapping[str, Tensor]) -> int:
+    """Return the bytes of what ``packed`` would return, packing nothing."""
+    pairs = ((tensor, _worth_packing(tensor)) for tensor in tensors.values())
+    return sum(t.nbytes if there is None else _packed_bytes(t, there) for t, there in pairs)
 
 
 def unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -46,13 +52,24 @@ def unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return result
 
 
-def _pack(name: str, tensor: Tensor) -> dict[str, Tensor]:
+def _worth_packing(tensor: Tensor) -> Tensor | None:
+    """Return where a tensor has other bits than 0, (N,), if it becomes smaller when packed."""
     if tensor.numel() < SMALLEST or tensor.dtype == torch.bool:
-        return {name: tensor}
-    own = tensor.flatten().view(torch.uint8).reshape(tensor.numel(), -1)  # (N, bytes)
-    there = (own != 0).any(1)  # -0.0 is no zero: its sign is a bit
+        return None
+    flat = tensor.detach().cpu().contiguous().flatten()
+    there = (flat.view(torch.uint8).reshape(len(flat), -1) != 0).any(1)  # the sign of -0.0 is a bit
+    return there if _packed_bytes(tensor, there) < tensor.nbytes else None
+
+
+def _packed_bytes(tensor: Tensor, there: Tensor) -> int:
+    """Return the bytes of places, values and shape."""
+    return -(-len(there) // 8) + int(there.sum()) * tensor.element_size() + 8 * tensor.ndim
+
+
+def _pack(name: str, tensor: Tensor, there: Tensor) -> dict[str, Tensor]:
     places = torch.from_numpy(np.packbits(there.numpy()))
-    values, shape = tensor.flatten()[there], torch.tensor(tensor.shape, dtype=torch.int64)
+    values = tensor.detach().cpu().flatten()[there]
+    shape = torch.tensor(tensor.shape, dtype=torch.int64)
     return {name + PLACES: places, name + VALUES: values, name + SHAPE: shape}
 
 
@@ -67,7 +84,3 @@ def _unpack(places: Tensor, values: Tensor, shape: Tensor) -> Tensor:
     flat = torch.zeros(count, dtype=values.dtype)
     flat[there] = values
     return flat.reshape(sizes)
-
-
-def _bytes(tensors: Mapping[str, Tensor]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())

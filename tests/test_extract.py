@@ -187,7 +187,7 @@ def test_the_command_takes_a_task_out_and_it_predicts_the_same(two, tmp_path):
 
 def test_the_command_prints_json(two, tmp_path, monkeypatch):
     proof = manifest.Proof(rows=3, difference=0, tolerance=1e-5, elsewhere=1e-3)
-    monkeypatch.setattr("hub_core.extract.prove_in_fresh_process", lambda *_: proof)
+    monkeypatch.setattr("hub_core.proof.prove_in_fresh_process", lambda *_: proof)
     out = tmp_path / "alone"
     told = CliRunner().invoke(
         hub, ["extract", str(two), "--task", "topic", "--out", str(out), "--json"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hub_core.errors import IntegrityError
-from hub_core.sparse import packed, unpacked
+from hub_core.sparse import packed, stored_bytes, unpacked
 
 
 def mostly_zero(*shape, keep=0.1, dtype=torch.float32):
@@ -32,6 +32,9 @@ def test_bytes_are_a_bit_for_each_place_and_the_values():
     tensor = mostly_zero(64, 64, keep=0.25)
     kept = int((tensor != 0).sum())
     assert size(packed({"w": tensor})) == 64 * 64 // 8 + 4 * kept + 2 * 8
+    assert stored_bytes({"w": tensor}) == size(packed({"w": tensor}))
+    dense = {"w": torch.randn(64, 64), "small": torch.zeros(8)}
+    assert stored_bytes(dense) == size(dense)
 
 
 def test_what_would_not_become_smaller_is_left_alone():

@@ -821,7 +821,7 @@ def test_parts_observe_the_data_once_before_it_is_planned_what_trains(told):
     def look(part, model, ctx):
         order.append("observe")
         part.value = sum(len(batch.rows) for batch in ctx.batches(100))
-        part.held = sum(len(batch.rows) for batch in ctx.validation(100))
+        assert sum(len(batch.rows) for batch in ctx.validation(100)) == 8
         assert not any(module.training for module in model.modules())
 
     told["observe"] = look
