@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from hub_basics.blocks import named_blocks
 from hub_basics.groups import GROUPS
@@ -14,6 +14,8 @@ from hub_core.model import TaskModel
 from hub_core.part import Chosen, Context, Part
 
 SURGICAL = "surgical"
+VECTORS = ("norms",)
+"""The subsets without a matrix: at the rate of layers they hardly move."""
 
 
 class OtherLayers(Part):
@@ -24,13 +26,16 @@ class OtherLayers(Part):
     each layer's rate by it).
     """
 
-    learning_rate_hint: ClassVar = 2e-4
-
     def __init__(self, options: Any) -> None:
         super().__init__(options)
         self._groups = options.groups or (() if options.layers else ("norms",))
         self._chosen: list[str] = []
         self._relative: dict[str, float] = {}
+
+    @property
+    def learning_rate_hint(self) -> float:  # type: ignore[override]
+        """Return the rate of whole layers, or a higher one where vectors alone train."""
+        return 3e-3 if self._groups == VECTORS and not self.options.layers else 2e-4
 
     def prepare(self, model: TaskModel, ctx: Context) -> None:
         """Refuse layers, subsets and blocks that do not exist."""

@@ -318,7 +318,15 @@ def first_rates(values):
 
 
 @pytest.mark.parametrize(
-    ("strategy", "rate"), [("full", 1e-4), ("head-only", 1e-2), ("top-layers", 2e-4)]
+    ("strategy", "rate"),
+    [
+        ("full", 1e-4),
+        ("head-only", 1e-2),
+        ("top-layers", 2e-4),
+        ("other-layers", 3e-3),
+        ({"name": "other-layers", "layers": [0]}, 2e-4),
+        ({"name": "other-layers", "groups": ["norms", "attention"]}, 2e-4),
+    ],
 )
 def test_every_strategy_has_its_own_rate_where_the_recipe_gives_none(strategy, rate):
     assert first_rates(recipe(strategy, epochs=1, warmup=0)) == {"train": pytest.approx(rate)}
